@@ -1,0 +1,1 @@
+//! Load driver, scenarios and benches of Wirebahn.

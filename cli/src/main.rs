@@ -1,0 +1,2 @@
+//! The `wirebahn` program.
+fn main() {}

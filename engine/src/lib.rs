@@ -1,0 +1,1 @@
+//! A WebSocket engine for multicore machines: zero copy, SIMD, one thread a core.

@@ -1,0 +1,1 @@
+//! SIMD kernels for WebSocket: masking, UTF-8 validation, and both in one pass.

@@ -1,0 +1,1 @@
+//! WAMP for Wirebahn: messages, serializers, sessions, router and client.
