@@ -49,7 +49,7 @@
 //! # Features
 //!
 //! - `std` (default): run-time detection and the override. Implies `alloc`.
-//! - `alloc`: [`mask_extend`] and [`mask_validate_extend`].
+//! - `alloc`: [`mask_extend`], [`mask_validate_extend`] and [`Buffer`].
 
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 
@@ -64,6 +64,8 @@ mod fused;
 mod mask;
 #[allow(unsafe_code)] // raw pointers, so that source and target may be one
 mod scalar;
+#[allow(unsafe_code)] // turns octets that were just validated into text
+mod text;
 #[allow(unsafe_code)] // calls kernels by pointer
 mod utf8;
 
@@ -74,4 +76,7 @@ pub use fused::mask_validate_extend;
 #[cfg(feature = "alloc")]
 pub use mask::mask_extend;
 pub use mask::{mask, mask_copy};
+#[cfg(feature = "alloc")]
+pub use text::Buffer;
+pub use text::{mask_validate_str, validate_str};
 pub use utf8::{InvalidAt, Utf8, validate_whole};
