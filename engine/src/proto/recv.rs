@@ -46,6 +46,11 @@ impl<'b> Input<'b> {
         self.at = self.octets.len();
     }
 
+    /// Takes all that is left.
+    pub(crate) fn take_all(&mut self) -> &mut [u8] {
+        self.take(usize::MAX)
+    }
+
     /// Takes up to `count` octets.
     #[inline]
     pub(crate) fn take(&mut self, count: usize) -> &mut [u8] {

@@ -51,6 +51,8 @@ pub enum Step {
     PeerClose,
     /// The connection is failed; a Close frame, if one may be sent, waits to leave.
     Fail,
+    /// The connection is failed without a Close frame.
+    Drop,
     /// The peer shut its side of the transport.
     PeerEnd,
     /// Our side of the transport was shut.
@@ -71,7 +73,7 @@ impl State {
             (Open | Closing, Step::PeerClose) => Flushing(End::Close),
             (Opening | Open | Closing, Step::Fail) => Flushing(End::Linger),
             // The peer's last word was its FIN: there is nothing left to wait for.
-            (Opening | Open | Closing, Step::PeerEnd) => Flushing(End::Close),
+            (Open | Closing, Step::Drop) | (Opening | Open | Closing, Step::PeerEnd) => Flushing(End::Close),
             (Flushing(End::Linger), Step::PeerEnd) => Flushing(End::Close),
             (Flushing(End::Linger), Step::Shut) => Lingering,
             (Lingering, Step::PeerEnd) => Ended,
@@ -101,12 +103,13 @@ mod tests {
         State::Lingering,
         State::Ended,
     ];
-    const STEPS: [Step; 8] = [
+    const STEPS: [Step; 9] = [
         Step::Accept,
         Step::Refuse,
         Step::Close,
         Step::PeerClose,
         Step::Fail,
+        Step::Drop,
         Step::PeerEnd,
         Step::Shut,
         Step::Cut,
