@@ -1,1 +1,3 @@
 //! A WebSocket engine for multicore machines: zero copy, SIMD, one thread a core.
+
+pub mod proto;
