@@ -149,7 +149,9 @@ mod tests {
 
     #[test]
     fn exactly_the_registered_and_private_codes_may_travel() {
-        let allowed: Vec<u16> = (0..=u16::MAX).filter(|&c| CloseCode(c).may_travel()).collect();
+        let allowed: Vec<u16> = (0..=u16::MAX)
+            .filter(|&c| CloseCode(c).may_travel())
+            .collect();
         let mut expected: Vec<u16> = vec![1000, 1001, 1002, 1003];
         expected.extend(1007..=1014);
         expected.extend(3000..=4999);

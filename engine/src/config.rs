@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::error::ConfigError;
-use crate::proto::handshake::{OriginPolicy, OriginRules};
+use crate::proto::handshake::{OriginPolicy, RequestRules};
 
 /// How much a peer may send and how much may wait to leave. Octets unless the name says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +117,10 @@ pub struct SocketOptions {
 
 impl Default for SocketOptions {
     fn default() -> Self {
-        Self { backlog: 4096, nodelay: true }
+        Self {
+            backlog: 4096,
+            nodelay: true,
+        }
     }
 }
 
@@ -159,7 +162,7 @@ pub struct ProtocolConfig {
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     pub(crate) slow: SlowPolicy,
-    pub(crate) origin: OriginRules,
+    pub(crate) request: RequestRules,
     pub(crate) fail_by_drop: bool,
     pub(crate) echo_close: bool,
     pub(crate) server_name: Option<String>,
@@ -171,7 +174,7 @@ impl Default for ProtocolConfig {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             slow: SlowPolicy::default(),
-            origin: OriginRules::default(),
+            request: RequestRules::default(),
             fail_by_drop: false,
             echo_close: true,
             server_name: Some("Wirebahn".to_owned()),
@@ -211,7 +214,9 @@ impl ServerConfig {
     /// ```
     #[must_use]
     pub fn builder() -> ServerConfigBuilder {
-        ServerConfigBuilder { config: Self::default() }
+        ServerConfigBuilder {
+            config: Self::default(),
+        }
     }
 
     /// The limits in force.
@@ -289,14 +294,22 @@ impl ServerConfigBuilder {
     /// browser sends, passes. It is the guard against cross-site WebSocket hijacking.
     #[must_use]
     pub fn origin(mut self, policy: OriginPolicy) -> Self {
-        self.config.protocol.origin.policy = policy;
+        self.config.protocol.request.origins.policy = policy;
         self
     }
 
     /// Whether the Origin `null`, sent by files and sandboxed pages, may connect. Default false.
     #[must_use]
     pub fn allow_null_origin(mut self, allow: bool) -> Self {
-        self.config.protocol.origin.allow_null = allow;
+        self.config.protocol.request.origins.allow_null = allow;
+        self
+    }
+
+    /// Changes what is asked of opening handshakes beyond the protocol's own rules: the versions
+    /// spoken, the hosts answered for, the public port; see [`RequestRules`].
+    #[must_use]
+    pub fn request_rules(mut self, change: impl FnOnce(&mut RequestRules)) -> Self {
+        change(&mut self.config.protocol.request);
         self
     }
 
@@ -344,7 +357,11 @@ fn check(config: &ServerConfig) -> Result<(), ConfigError> {
     let limits = &config.protocol.limits;
     let timeouts = &config.protocol.timeouts;
     let require = |holds: bool, setting: &'static str, problem: &str| {
-        if holds { Ok(()) } else { Err(ConfigError::new(setting, problem)) }
+        if holds {
+            Ok(())
+        } else {
+            Err(ConfigError::new(setting, problem))
+        }
     };
     require(config.workers <= WORKERS_MAX, "workers", "at most 1024")?;
     require(
@@ -357,13 +374,21 @@ fn check(config: &ServerConfig) -> Result<(), ConfigError> {
         "limits.message_size_max",
         "from 1 to 2^63 - 1",
     )?;
-    require(limits.fragments_max >= 1, "limits.fragments_max", "at least 1")?;
+    require(
+        limits.fragments_max >= 1,
+        "limits.fragments_max",
+        "at least 1",
+    )?;
     require(
         (256..=1 << 20).contains(&limits.head_size_max),
         "limits.head_size_max",
         "from 256 octets, the shortest useful head, to 1 MiB",
     )?;
-    require(limits.outbound_high >= 1, "limits.outbound_high", "at least 1")?;
+    require(
+        limits.outbound_high >= 1,
+        "limits.outbound_high",
+        "at least 1",
+    )?;
     require(
         limits.outbound_low < limits.outbound_high,
         "limits.outbound_low",
@@ -374,7 +399,11 @@ fn check(config: &ServerConfig) -> Result<(), ConfigError> {
         "limits.outbound_max",
         "must not be below limits.outbound_high",
     )?;
-    require(limits.connections_max >= 1, "limits.connections_max", "at least 1")?;
+    require(
+        limits.connections_max >= 1,
+        "limits.connections_max",
+        "at least 1",
+    )?;
     for (setting, duration) in [
         ("timeouts.opening", Some(timeouts.opening)),
         ("timeouts.closing", Some(timeouts.closing)),
@@ -391,7 +420,11 @@ fn check(config: &ServerConfig) -> Result<(), ConfigError> {
         )?;
     }
     require(
-        config.protocol.server_name.as_deref().is_none_or(is_field_value),
+        config
+            .protocol
+            .server_name
+            .as_deref()
+            .is_none_or(is_field_value),
         "server_name",
         "printable ASCII without line breaks",
     )?;
@@ -415,19 +448,40 @@ mod tests {
     use super::*;
 
     fn refused(change: impl FnOnce(ServerConfigBuilder) -> ServerConfigBuilder) -> &'static str {
-        change(ServerConfig::builder()).build().expect_err("nonsense was taken").setting
+        change(ServerConfig::builder())
+            .build()
+            .expect_err("nonsense was taken")
+            .setting
     }
 
     #[test]
     fn the_defaults_are_sound_and_nonsense_is_refused_by_name() {
         assert!(ServerConfig::builder().build().is_ok());
         assert_eq!(refused(|b| b.workers(1025)), "workers");
-        assert_eq!(refused(|b| b.limits(|l| l.frame_size_max = 124)), "limits.frame_size_max");
-        assert_eq!(refused(|b| b.limits(|l| l.message_size_max = 1 << 63)), "limits.message_size_max");
-        assert_eq!(refused(|b| b.limits(|l| l.fragments_max = 0)), "limits.fragments_max");
-        assert_eq!(refused(|b| b.limits(|l| l.outbound_low = l.outbound_high)), "limits.outbound_low");
-        assert_eq!(refused(|b| b.limits(|l| l.outbound_max = 1)), "limits.outbound_max");
-        assert_eq!(refused(|b| b.timeouts(|t| t.idle = Some(Duration::ZERO))), "timeouts.idle");
+        assert_eq!(
+            refused(|b| b.limits(|l| l.frame_size_max = 124)),
+            "limits.frame_size_max"
+        );
+        assert_eq!(
+            refused(|b| b.limits(|l| l.message_size_max = 1 << 63)),
+            "limits.message_size_max"
+        );
+        assert_eq!(
+            refused(|b| b.limits(|l| l.fragments_max = 0)),
+            "limits.fragments_max"
+        );
+        assert_eq!(
+            refused(|b| b.limits(|l| l.outbound_low = l.outbound_high)),
+            "limits.outbound_low"
+        );
+        assert_eq!(
+            refused(|b| b.limits(|l| l.outbound_max = 1)),
+            "limits.outbound_max"
+        );
+        assert_eq!(
+            refused(|b| b.timeouts(|t| t.idle = Some(Duration::ZERO))),
+            "timeouts.idle"
+        );
         assert_eq!(refused(|b| b.server_name(Some("a\r\nb"))), "server_name");
         assert_eq!(refused(|b| b.sockets(|s| s.backlog = 0)), "sockets.backlog");
     }

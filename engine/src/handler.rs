@@ -2,15 +2,15 @@
 
 use std::net::SocketAddr;
 
-pub use crate::proto::connection::{Answer, Denial, Sent};
 use crate::close::{CloseCode, CloseInfo};
 use crate::error::UseError;
 use crate::message::Message;
+pub use crate::proto::connection::{Answer, Denial, Sent};
 use crate::proto::connection::{Env, Link};
 use crate::proto::handshake::Request;
 use crate::proto::prepared::Prepared;
-use crate::shard::outside::Outside;
 use crate::remote::{ConnectionId, Remote};
+use crate::shard::outside::Outside;
 
 /// What a program does with connections. One handler lives on each shard: it is made on that
 /// shard's thread and never leaves it, so it needs neither `Send` nor locks.
@@ -33,7 +33,12 @@ pub trait Handler {
     }
 
     /// A message came.
-    fn message(&mut self, session: &mut Self::Session, context: &mut Context<'_>, message: Message<'_>);
+    fn message(
+        &mut self,
+        session: &mut Self::Session,
+        context: &mut Context<'_>,
+        message: Message<'_>,
+    );
 
     /// A ping came; its pong is on its way.
     fn ping(&mut self, session: &mut Self::Session, context: &mut Context<'_>, payload: &[u8]) {

@@ -21,7 +21,11 @@ pub struct ConnectionId {
 impl std::fmt::Display for ConnectionId {
     /// Shard, slot and generation: `0.17.3`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}.{}", self.shard, self.key.index, self.key.generation)
+        write!(
+            f,
+            "{}.{}.{}",
+            self.shard, self.key.index, self.key.generation
+        )
     }
 }
 
@@ -44,7 +48,11 @@ impl Remote {
     ///
     /// # Errors
     /// [`UseError::MailboxFull`]; nothing was sent, try later or drop.
-    pub fn send<'m>(&self, to: ConnectionId, message: impl Into<Message<'m>>) -> Result<(), UseError> {
+    pub fn send<'m>(
+        &self,
+        to: ConnectionId,
+        message: impl Into<Message<'m>>,
+    ) -> Result<(), UseError> {
         self.post(to, Command::Send(to.key, Prepared::new(message)))
     }
 
@@ -56,7 +64,12 @@ impl Remote {
         let message = Prepared::new(message);
         let mut result = Ok(());
         for shard in 0..self.hub.shards() as u16 {
-            if self.hub.inbox(shard).post_outside(Command::Broadcast(message.clone())).is_err() {
+            if self
+                .hub
+                .inbox(shard)
+                .post_outside(Command::Broadcast(message.clone()))
+                .is_err()
+            {
                 result = Err(UseError::MailboxFull);
             }
         }
@@ -67,11 +80,19 @@ impl Remote {
     ///
     /// # Errors
     /// [`UseError::CloseCode`] for a code that must not travel; [`UseError::MailboxFull`].
-    pub fn close(&self, connection: ConnectionId, code: CloseCode, reason: &str) -> Result<(), UseError> {
+    pub fn close(
+        &self,
+        connection: ConnectionId,
+        code: CloseCode,
+        reason: &str,
+    ) -> Result<(), UseError> {
         if !code.may_travel() {
             return Err(UseError::CloseCode(code));
         }
-        self.post(connection, Command::Close(connection.key, code, reason.to_owned()))
+        self.post(
+            connection,
+            Command::Close(connection.key, code, reason.to_owned()),
+        )
     }
 
     /// What each worker has counted since the start, as of its last turn.
@@ -84,6 +105,8 @@ impl Remote {
         let Some(inbox) = self.hub.try_inbox(to.shard) else {
             return Ok(()); // a name of another server: gone
         };
-        inbox.post_outside(command).map_err(|_| UseError::MailboxFull)
+        inbox
+            .post_outside(command)
+            .map_err(|_| UseError::MailboxFull)
     }
 }

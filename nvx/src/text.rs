@@ -79,7 +79,11 @@ impl Buffer {
     /// An empty buffer that owns nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self { octets: Vec::new(), utf8: Utf8::new(), unchecked: false }
+        Self {
+            octets: Vec::new(),
+            utf8: Utf8::new(),
+            unchecked: false,
+        }
     }
 
     /// Appends text, unmasked if it has a key, and returns the key as the next
@@ -88,9 +92,15 @@ impl Buffer {
     /// # Errors
     /// [`InvalidAt`] with the index in `source` of the first octet that cannot
     /// be UTF-8 after what the buffer holds. The buffer is no text any more.
-    pub fn extend_text(&mut self, source: &[u8], key: Option<[u8; 4]>) -> Result<Option<[u8; 4]>, InvalidAt> {
+    pub fn extend_text(
+        &mut self,
+        source: &[u8],
+        key: Option<[u8; 4]>,
+    ) -> Result<Option<[u8; 4]>, InvalidAt> {
         let result = match key {
-            Some(key) => crate::mask_validate_extend(&mut self.octets, source, key, &mut self.utf8).map(Some),
+            Some(key) => {
+                crate::mask_validate_extend(&mut self.octets, source, key, &mut self.utf8).map(Some)
+            }
             None => {
                 self.octets.extend_from_slice(source);
                 self.utf8.validate(source).map(|()| None)
@@ -187,7 +197,10 @@ mod tests {
         assert_eq!(buffer.as_str(), None);
         buffer.clear();
         assert_eq!(buffer.as_str(), Some(""));
-        assert_eq!(buffer.extend_text(b"ok\xff", None), Err(InvalidAt { index: 2 }));
+        assert_eq!(
+            buffer.extend_text(b"ok\xff", None),
+            Err(InvalidAt { index: 2 })
+        );
         buffer.extend_text(b"x", None).unwrap_err();
         assert_eq!(buffer.as_str(), None);
     }
@@ -195,7 +208,13 @@ mod tests {
     #[test]
     fn whole_slices() {
         assert_eq!(validate_str(TEXT.as_bytes()), Ok(TEXT));
-        assert_eq!(validate_str(&TEXT.as_bytes()[..10]), Err(InvalidAt { index: 10 }));
-        assert_eq!(mask_validate_str(&mut [0xC0 ^ 1], [1; 4]), Err(InvalidAt { index: 0 }));
+        assert_eq!(
+            validate_str(&TEXT.as_bytes()[..10]),
+            Err(InvalidAt { index: 10 })
+        );
+        assert_eq!(
+            mask_validate_str(&mut [0xC0 ^ 1], [1; 4]),
+            Err(InvalidAt { index: 0 })
+        );
     }
 }

@@ -80,7 +80,8 @@ impl Epoll {
         let poll = Poll::new()?;
         let wake = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let mut socket = TcpListener::from_std(listener);
-        poll.registry().register(&mut socket, LISTENER, Interest::READABLE)?;
+        poll.registry()
+            .register(&mut socket, LISTENER, Interest::READABLE)?;
         Ok(Self {
             poll,
             events: Events::with_capacity(EVENTS_LEN),
@@ -128,7 +129,9 @@ impl Epoll {
             return;
         }
         for _ in 0..ACCEPTS_PER_TURN {
-            let Some(listener) = self.listener.as_mut() else { return };
+            let Some(listener) = self.listener.as_mut() else {
+                return;
+            };
             match listener.next() {
                 Ok(Some((stream, peer))) => self.admit(stream, peer, sink),
                 Ok(None) => return,
@@ -171,7 +174,11 @@ impl Epoll {
 
     /// Gives a connection its turn: one read, then all that follows from it.
     fn serve(&mut self, key: Key, sink: &mut impl Sink) {
-        let Some(socket) = self.sockets.get_mut(key.index as usize).and_then(Option::as_mut) else {
+        let Some(socket) = self
+            .sockets
+            .get_mut(key.index as usize)
+            .and_then(Option::as_mut)
+        else {
             return;
         };
         if socket.readable && socket.wanted {
@@ -197,14 +204,19 @@ impl Epoll {
 
     /// Writes what may leave and does what the sink wishes.
     fn settle(&mut self, key: Key, sink: &mut impl Sink) {
-        let Some(socket) = self.socket(key) else { return };
+        let Some(socket) = self.socket(key) else {
+            return;
+        };
         while !socket.blocked {
             let mut slices = Slices::new();
             sink.gather(key, &mut slices);
             let (written, offered) = match slices.as_slice() {
                 [] => break,
                 [slice] => (socket.stream.write(slice), slice.len()),
-                many => (socket.stream.write_vectored(many), many.iter().map(|s| s.len()).sum()),
+                many => (
+                    socket.stream.write_vectored(many),
+                    many.iter().map(|s| s.len()).sum(),
+                ),
             };
             drop(slices);
             match written {
@@ -221,7 +233,9 @@ impl Epoll {
             }
         }
         let wish = sink.wish(key);
-        let Some(socket) = self.socket(key) else { return };
+        let Some(socket) = self.socket(key) else {
+            return;
+        };
         socket.wanted = wish.read;
         match wish.end {
             Some(End::Close) => return self.close(key, None, sink),
@@ -232,7 +246,9 @@ impl Epoll {
             }
             None => {}
         }
-        let Some(socket) = self.socket(key) else { return };
+        let Some(socket) = self.socket(key) else {
+            return;
+        };
         if socket.readable && socket.wanted && !socket.queued {
             socket.queued = true;
             self.ready.push_back(key);
@@ -271,7 +287,9 @@ impl Driver for Epoll {
                 WAKER => {}
                 Token(word) => {
                     let key = Key::from_word(word as u64);
-                    let Some(socket) = self.socket(key) else { continue };
+                    let Some(socket) = self.socket(key) else {
+                        continue;
+                    };
                     socket.hung_up |= event.is_read_closed() || event.is_error();
                     socket.readable |= event.is_readable() || socket.hung_up;
                     if event.is_writable() {
@@ -285,7 +303,9 @@ impl Driver for Epoll {
         }
         self.events = events;
         for _ in 0..waiting {
-            let Some(key) = self.ready.pop_front() else { break };
+            let Some(key) = self.ready.pop_front() else {
+                break;
+            };
             if let Some(socket) = self.socket(key) {
                 socket.queued = false;
                 self.serve(key, sink);
@@ -301,7 +321,7 @@ impl Driver for Epoll {
     }
 
     fn now(&self) -> Tick {
-        self.clock.now()
+        self.clock.tick(self.clock.last)
     }
 }
 
@@ -401,7 +421,11 @@ struct Clock {
 impl Clock {
     fn new() -> Self {
         let start = Instant::now();
-        Self { start, last: start, skipped: Duration::ZERO }
+        Self {
+            start,
+            last: start,
+            skipped: Duration::ZERO,
+        }
     }
 
     /// The moment of a turn that was to wait for `timeout`.
@@ -417,10 +441,6 @@ impl Clock {
         }
         self.last = now;
         self.tick(now)
-    }
-
-    fn now(&self) -> Tick {
-        self.tick(Instant::now())
     }
 
     fn tick(&self, now: Instant) -> Tick {

@@ -24,8 +24,8 @@ pub(crate) use crate::proto::state::End;
 use crate::tick::Tick;
 
 pub(crate) mod epoll;
-#[cfg(any(test, feature = "sim"))]
-pub mod sim;
+
+// sim
 
 /// A connection of one shard: the slot, and how often the slot was used before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,7 +42,10 @@ impl Key {
 
     /// The inverse of [`to_word`](Self::to_word).
     pub(crate) const fn from_word(word: u64) -> Self {
-        Self { index: word as u32, generation: (word >> 32) as u32 }
+        Self {
+            index: word as u32,
+            generation: (word >> 32) as u32,
+        }
     }
 }
 
@@ -97,6 +100,6 @@ pub(crate) trait Driver {
     /// Only what no connection is to blame for: waiting itself failed.
     fn turn(&mut self, wait: Option<Duration>, sink: &mut impl Sink) -> io::Result<()>;
 
-    /// The time, by this driver's clock.
+    /// The moment of the last turn, by this driver's clock.
     fn now(&self) -> Tick;
 }

@@ -46,6 +46,10 @@ pub enum Event<'a> {
     Ping(&'a [u8]),
     /// A pong, asked for or not.
     Pong(&'a [u8]),
+    /// The peer's Close frame, which is answered already; nothing more will come.
+    Closing(Option<CloseCode>, &'a str),
+    /// The peer broke a rule and is told so; nothing more will come.
+    Failed(Violation),
 }
 
 /// One WebSocket connection, without its socket.
@@ -93,7 +97,11 @@ impl Connection {
             owes_writable: false,
             hurry: true,
         };
-        Self { receiver: Receiver::default(), opening: None, link }
+        Self {
+            receiver: Receiver::default(),
+            opening: None,
+            link,
+        }
     }
 
     /// The half that sends.
@@ -110,7 +118,11 @@ impl Connection {
     /// Octets held for what is torn: of the head, of messages.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.receiver.held() + self.opening.as_ref().map_or(0, |opening| opening.head.capacity())
+        self.receiver.held()
+            + self
+                .opening
+                .as_ref()
+                .map_or(0, |opening| opening.head.capacity())
     }
 
     /// Takes from `input` up to the next event, and returns it beside the link to answer on; none
@@ -121,46 +133,47 @@ impl Connection {
         input: &'a mut Input<'_>,
         env: &mut Env<'_>,
     ) -> Option<(Event<'a>, &'a mut Link)> {
-        let Self { receiver, opening, link } = self;
+        let Self {
+            receiver,
+            opening,
+            link,
+        } = self;
         if link.state == State::Opening {
             return next_request(opening, link, input, env);
         }
         *opening = None;
-        let rules = Rules::new(link.role, &env.config.limits);
-        while link.state.hears() {
-            // The two calls are one: looking first whether the item is for the application, then
-            // lending it, is what the borrow checker can follow.
-            match receiver.next(input, &rules, env.pool) {
-                Err(violation) => link.violated(violation, env),
-                Ok(None) => return None,
-                Ok(Some(item)) => {
-                    let event = match item {
-                        Item::Message(message) => {
-                            link.talked = env.now;
-                            Event::Message(message)
-                        }
-                        Item::Ping(payload) => {
-                            link.answer_ping(payload, env);
-                            Event::Ping(payload)
-                        }
-                        Item::Pong(payload) => Event::Pong(payload),
-                        Item::Close(code, reason) => {
-                            link.peer_closed(code, reason, env);
-                            break;
-                        }
-                    };
-                    return Some((event, link));
-                }
+        if !link.state.hears() {
+            if link.state == State::Flushing(End::Close) && !input.rest().is_empty() {
+                // Octets after a Close frame mean that more may come, and closing over unread
+                // octets resets the transport: our last words must be read first.
+                link.state = State::Flushing(End::Linger);
             }
+            input.discard();
+            receiver.clear(env.pool);
+            return None;
         }
-        if link.state == State::Flushing(End::Close) && !input.rest().is_empty() {
-            // Octets after a Close frame mean that more may come, and closing over unread octets
-            // resets the transport: the last words must be read first.
-            link.state = State::Flushing(End::Linger);
-        }
-        input.discard();
-        receiver.clear(env.pool);
-        None
+        let rules = Rules::new(link.role, &env.config.limits);
+        let event = match receiver.next(input, &rules, env.pool) {
+            Ok(None) => return None,
+            Ok(Some(Item::Message(message))) => {
+                link.talked = env.now;
+                Event::Message(message)
+            }
+            Ok(Some(Item::Ping(payload))) => {
+                link.answer_ping(payload, env);
+                Event::Ping(payload)
+            }
+            Ok(Some(Item::Pong(payload))) => Event::Pong(payload),
+            Ok(Some(Item::Close(code, reason))) => {
+                link.peer_closed(code, reason, env);
+                Event::Closing(code, reason)
+            }
+            Err(violation) => {
+                link.violated(violation, env);
+                Event::Failed(violation)
+            }
+        };
+        Some((event, link))
     }
 
     /// The transport is gone: gives back all buffers, and how it ended if it ever was open.
@@ -193,7 +206,10 @@ fn next_request<'a>(
         Ok(Some(end)) => end,
         Ok(None) => {
             if opening.is_none() && !input.rest().is_empty() {
-                *opening = Some(Box::new(Opening { scanner, head: input.rest().to_vec() }));
+                *opening = Some(Box::new(Opening {
+                    scanner,
+                    head: input.rest().to_vec(),
+                }));
             }
             input.discard();
             return None;
@@ -215,17 +231,12 @@ fn next_request<'a>(
         }
     };
     let (head, early) = head.split_at_checked(end).unwrap_or((head, &[]));
-    let refusal = match handshake::parse_request(head, &handshake::RequestRules::default()) {
+    let refusal = match handshake::parse_request(head, &env.config.request) {
         // Octets of a client that did not wait for its answer are not a WebSocket client's: an
         // intermediary may have taken them for something else (RFC 9931).
         Ok(Parsed::Upgrade(_)) if !early.is_empty() => Refusal::EarlyData,
-        Ok(Parsed::Upgrade(request)) => {
-            if env.config.origin.allows(&request, false) {
-                return Some((Event::Request(request), link));
-            }
-            Refusal::Origin
-        }
-        Ok(Parsed::Plain(_)) => Refusal::UpgradeRequired,
+        Ok(Parsed::Upgrade(request)) => return Some((Event::Request(request), link)),
+        Ok(Parsed::Plain(_)) => Refusal::UpgradeRequired(env.config.request.versions),
         Err(refusal) => refusal,
     };
     link.refuse(refusal, env);
@@ -331,7 +342,10 @@ impl Link {
             State::Open => {
                 let stall = self.stalled.map(|since| since.after(timeouts.write_stall));
                 let idle = timeouts.idle.map(|idle| self.talked.after(idle));
-                [stall, idle, self.ping_deadline(config)].into_iter().flatten().min()
+                [stall, idle, self.ping_deadline(config)]
+                    .into_iter()
+                    .flatten()
+                    .min()
             }
             State::Closing | State::Flushing(_) => Some(self.since.after(timeouts.closing)),
             State::Lingering => Some(self.since.after(timeouts.linger)),
@@ -348,21 +362,39 @@ impl Link {
         }
         Some(match self.pinged {
             Some(pinged) => pinged.after(config.timeouts.pong),
-            None => self.heard.after(interval - (interval / 4 / 255) * u32::from(self.jitter)),
+            None => self
+                .heard
+                .after(interval - (interval / 4 / 255) * u32::from(self.jitter)),
         })
     }
 
     fn close_info(&mut self) -> CloseInfo {
-        let Ending { by, cause, sent, received } = match self.ending.take() {
+        let Ending {
+            by,
+            cause,
+            sent,
+            received,
+        } = match self.ending.take() {
             Some(ending) => *ending,
-            None => Ending { by: Side::Remote, cause: Cause::Ended, sent: false, received: None },
+            None => Ending {
+                by: Side::Remote,
+                cause: Cause::Ended,
+                sent: false,
+                received: None,
+            },
         };
         let clean = sent && received.is_some() && cause == Cause::Handshake;
         let (code, reason) = match received {
             None => (CloseCode::ABNORMAL, String::new()),
             Some((code, reason)) => (code.unwrap_or(CloseCode::NO_STATUS), reason),
         };
-        CloseInfo { clean, by, code, reason, cause }
+        CloseInfo {
+            clean,
+            by,
+            code,
+            reason,
+            cause,
+        }
     }
 }
 
@@ -428,7 +460,12 @@ impl Link {
     /// # Errors
     /// [`UseError::CloseCode`] when the code must not travel; [`UseError::NotOpen`] before the
     /// connection was open.
-    pub fn close(&mut self, code: CloseCode, reason: &str, env: &mut Env<'_>) -> Result<(), UseError> {
+    pub fn close(
+        &mut self,
+        code: CloseCode,
+        reason: &str,
+        env: &mut Env<'_>,
+    ) -> Result<(), UseError> {
         if !code.may_travel() {
             return Err(UseError::CloseCode(code));
         }
@@ -466,8 +503,11 @@ impl Link {
         env: &mut Env<'_>,
     ) -> Result<(), handshake::HeaderError> {
         let mut response = Vec::with_capacity(256);
-        let headers: SmallVec<[(&str, &str); 4]> =
-            answer.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let headers: SmallVec<[(&str, &str); 4]> = answer
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         let written = handshake::write_accept(
             &mut response,
             request.key(),
@@ -480,7 +520,8 @@ impl Link {
             self.refuse(Refusal::Internal, env);
             return Err(error);
         }
-        self.outbox.append(env.pool, |block| block.extend_from_slice(&response));
+        self.outbox
+            .append(env.pool, |block| block.extend_from_slice(&response));
         self.step(Step::Accept, env.now);
         Ok(())
     }
@@ -489,10 +530,17 @@ impl Link {
     ///
     /// # Errors
     /// As [`accept`](Self::accept).
-    pub fn deny(&mut self, denial: &Denial, env: &mut Env<'_>) -> Result<(), handshake::HeaderError> {
+    pub fn deny(
+        &mut self,
+        denial: &Denial,
+        env: &mut Env<'_>,
+    ) -> Result<(), handshake::HeaderError> {
         let mut response = Vec::with_capacity(256);
-        let headers: SmallVec<[(&str, &str); 4]> =
-            denial.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let headers: SmallVec<[(&str, &str); 4]> = denial
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         let server = env.config.server_name.as_deref();
         let written = handshake::write_denial(
             &mut response,
@@ -506,7 +554,8 @@ impl Link {
             self.refuse(Refusal::Internal, env);
             return Err(error);
         }
-        self.outbox.append(env.pool, |block| block.extend_from_slice(&response));
+        self.outbox
+            .append(env.pool, |block| block.extend_from_slice(&response));
         self.step(Step::Refuse, env.now);
         Ok(())
     }
@@ -514,11 +563,18 @@ impl Link {
     /// Refuses the opening handshake for a rule of the protocol or of this endpoint.
     pub fn refuse(&mut self, refusal: Refusal, env: &mut Env<'_>) {
         let server = env.config.server_name.as_deref();
-        self.outbox.append(env.pool, |block| handshake::write_refusal(block, refusal, server));
+        self.outbox.append(env.pool, |block| {
+            handshake::write_refusal(block, refusal, server)
+        });
         self.step(Step::Refuse, env.now);
     }
 
-    fn control(&mut self, opcode: Opcode, payload: &[u8], env: &mut Env<'_>) -> Result<(), UseError> {
+    fn control(
+        &mut self,
+        opcode: Opcode,
+        payload: &[u8],
+        env: &mut Env<'_>,
+    ) -> Result<(), UseError> {
         if payload.len() > CONTROL_LEN_MAX {
             return Err(UseError::LongControl);
         }
@@ -613,10 +669,16 @@ impl Link {
     fn tick_open(&mut self, env: &mut Env<'_>) {
         let now = env.now;
         let timeouts = &env.config.timeouts;
-        if self.stalled.is_some_and(|since| now >= since.after(timeouts.write_stall)) {
+        if self
+            .stalled
+            .is_some_and(|since| now >= since.after(timeouts.write_stall))
+        {
             return self.timed_out(Timeout::WriteStall, now);
         }
-        if timeouts.idle.is_some_and(|idle| now >= self.talked.after(idle)) {
+        if timeouts
+            .idle
+            .is_some_and(|idle| now >= self.talked.after(idle))
+        {
             // 1000 may always travel.
             let _ = self.close(CloseCode::NORMAL, "idle", env);
             if let Some(ending) = self.ending.as_deref_mut() {
@@ -624,11 +686,21 @@ impl Link {
             }
             return;
         }
-        if self.ping_deadline(env.config).is_some_and(|deadline| now >= deadline) {
+        if self
+            .ping_deadline(env.config)
+            .is_some_and(|deadline| now >= deadline)
+        {
             if self.pinged.is_some() {
                 return self.timed_out(Timeout::Pong, now);
             }
-            send::frame(&mut self.outbox, env.pool, self.role, true, Opcode::Ping, &[]);
+            send::frame(
+                &mut self.outbox,
+                env.pool,
+                self.role,
+                true,
+                Opcode::Ping,
+                &[],
+            );
             self.pinged = Some(now);
         }
     }
@@ -651,7 +723,14 @@ impl Link {
             self.late_ping = Some(payload.into());
             return;
         }
-        send::frame(&mut self.outbox, env.pool, self.role, true, Opcode::Pong, payload);
+        send::frame(
+            &mut self.outbox,
+            env.pool,
+            self.role,
+            true,
+            Opcode::Pong,
+            payload,
+        );
     }
 
     /// The peer's Close frame (RFC 6455 section 5.5.1): answered, unless it was the answer.
@@ -677,7 +756,14 @@ impl Link {
         if let Some(payload) = self.late_ping.take()
             && self.state == State::Open
         {
-            send::frame(&mut self.outbox, env.pool, self.role, true, Opcode::Pong, &payload);
+            send::frame(
+                &mut self.outbox,
+                env.pool,
+                self.role,
+                true,
+                Opcode::Pong,
+                &payload,
+            );
         }
     }
 
@@ -706,7 +792,12 @@ impl Link {
     /// The record of the ending; made now unless it has begun.
     fn begin_ending(&mut self, by: Side, cause: Cause) -> &mut Ending {
         self.ending.get_or_insert_with(|| {
-            Box::new(Ending { by, cause, sent: false, received: None })
+            Box::new(Ending {
+                by,
+                cause,
+                sent: false,
+                received: None,
+            })
         })
     }
 
@@ -741,11 +832,26 @@ impl Link {
             self.congested = true;
         }
         match self.state {
-            State::Opening => Wish { read: true, end: None },
-            State::Open | State::Closing => Wish { read: !self.congested, end: None },
-            State::Flushing(end) => Wish { read: true, end: (waiting == 0).then_some(end) },
-            State::Lingering => Wish { read: true, end: None },
-            State::Ended => Wish { read: false, end: Some(End::Close) },
+            State::Opening => Wish {
+                read: true,
+                end: None,
+            },
+            State::Open | State::Closing => Wish {
+                read: !self.congested,
+                end: None,
+            },
+            State::Flushing(end) => Wish {
+                read: true,
+                end: (waiting == 0).then_some(end),
+            },
+            State::Lingering => Wish {
+                read: true,
+                end: None,
+            },
+            State::Ended => Wish {
+                read: false,
+                end: Some(End::Close),
+            },
         }
     }
 
@@ -769,7 +875,12 @@ impl Denial {
     /// An answer with this status, from 300 to 599, and an empty body.
     #[must_use]
     pub fn new(status: u16) -> Self {
-        Self { status, reason: None, headers: Vec::new(), body: Vec::new() }
+        Self {
+            status,
+            reason: None,
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
     }
 
     /// Adds a header.

@@ -96,12 +96,28 @@ pub fn decode(bytes: &[u8], role: Role) -> Result<Decoded, Violation> {
         short => (u64::from(short), 2),
     };
     if !masked {
-        return Ok(Decoded::Complete(Header { fin, opcode, key: None, len }, at));
+        return Ok(Decoded::Complete(
+            Header {
+                fin,
+                opcode,
+                key: None,
+                len,
+            },
+            at,
+        ));
     }
     let Some(key) = bytes.get(at..).and_then(|s| s.first_chunk::<4>()) else {
         return Ok(Decoded::Incomplete(at + 4));
     };
-    Ok(Decoded::Complete(Header { fin, opcode, key: Some(*key), len }, at + 4))
+    Ok(Decoded::Complete(
+        Header {
+            fin,
+            opcode,
+            key: Some(*key),
+            len,
+        },
+        at + 4,
+    ))
 }
 
 /// Encodes a header into its shortest form; returns the octets and how many of them count.
@@ -154,17 +170,45 @@ fn put<const N: usize>(out: &mut [u8; HEADER_LEN_MAX], at: usize, octets: [u8; N
 mod tests {
     use super::*;
 
-    const LENGTHS: [u64; 12] = [0, 1, 2, 124, 125, 126, 127, 0xFFFE, 0xFFFF, 0x1_0000, 1 << 40, (1 << 63) - 1];
-    const ALL: [Opcode; 6] =
-        [Opcode::Continuation, Opcode::Text, Opcode::Binary, Opcode::Close, Opcode::Ping, Opcode::Pong];
+    const LENGTHS: [u64; 12] = [
+        0,
+        1,
+        2,
+        124,
+        125,
+        126,
+        127,
+        0xFFFE,
+        0xFFFF,
+        0x1_0000,
+        1 << 40,
+        (1 << 63) - 1,
+    ];
+    const ALL: [Opcode; 6] = [
+        Opcode::Continuation,
+        Opcode::Text,
+        Opcode::Binary,
+        Opcode::Close,
+        Opcode::Ping,
+        Opcode::Pong,
+    ];
 
     #[test]
     fn what_is_encoded_decodes_and_no_prefix_of_it_does() {
         for len in LENGTHS {
             for opcode in ALL {
                 for key in [None, Some([1, 2, 3, 4])] {
-                    let header = Header { fin: true, opcode, key, len };
-                    let role = if key.is_some() { Role::Server } else { Role::Client };
+                    let header = Header {
+                        fin: true,
+                        opcode,
+                        key,
+                        len,
+                    };
+                    let role = if key.is_some() {
+                        Role::Server
+                    } else {
+                        Role::Client
+                    };
                     let (octets, count) = encode(&header);
                     assert_eq!(count, header_len(len, key.is_some()));
                     let decoded = decode(&octets[..count], role);
@@ -175,7 +219,9 @@ mod tests {
                     assert_eq!(decoded, Ok(Decoded::Complete(header, count)));
                     for cut in 0..count {
                         match decode(&octets[..cut], role) {
-                            Ok(Decoded::Incomplete(needed)) => assert!(needed > cut && needed <= count),
+                            Ok(Decoded::Incomplete(needed)) => {
+                                assert!(needed > cut && needed <= count)
+                            }
                             other => panic!("{cut} of {count} octets gave {other:?}"),
                         }
                     }
@@ -204,19 +250,28 @@ mod tests {
     fn lengths_must_be_in_their_shortest_form() {
         for len in 0..126_u16 {
             let [high, low] = len.to_be_bytes();
-            assert_eq!(decode(&[0x82, 0xFE, high, low], Role::Server), Err(Violation::LengthForm));
+            assert_eq!(
+                decode(&[0x82, 0xFE, high, low], Role::Server),
+                Err(Violation::LengthForm)
+            );
         }
         for len in [0, 125, 126, 0xFFFF_u64] {
             let mut octets = vec![0x82, 0x7F];
             octets.extend(len.to_be_bytes());
             assert_eq!(decode(&octets, Role::Client), Err(Violation::LengthForm));
         }
-        assert_eq!(decode(&[0x82, 0x7F, 0x80], Role::Client), Err(Violation::LengthForm));
+        assert_eq!(
+            decode(&[0x82, 0x7F, 0x80], Role::Client),
+            Err(Violation::LengthForm)
+        );
     }
 
     #[test]
     fn the_mask_bit_belongs_to_clients() {
-        assert_eq!(decode(&[0x82, 0x00], Role::Server), Err(Violation::Unmasked));
+        assert_eq!(
+            decode(&[0x82, 0x00], Role::Server),
+            Err(Violation::Unmasked)
+        );
         assert_eq!(decode(&[0x82, 0x80], Role::Client), Err(Violation::Masked));
     }
 }

@@ -97,7 +97,9 @@ impl Outbox {
     #[inline]
     pub fn append(&mut self, pool: &mut Pool, write: impl FnOnce(&mut Vec<u8>)) {
         let queue = self.queue.get_or_insert_with(|| pool.queue());
-        let Some(block) = queue.block(pool) else { return };
+        let Some(block) = queue.block(pool) else {
+            return;
+        };
         let before = block.len();
         write(block);
         queue.len += block.len().saturating_sub(before);
@@ -119,7 +121,9 @@ impl Outbox {
 
     /// Fills `slices` with what may leave next and freezes it until [`sent`](Self::sent).
     pub fn gather<'a>(&'a mut self, slices: &mut Slices<'a>) {
-        let Some(queue) = self.queue.as_deref_mut() else { return };
+        let Some(queue) = self.queue.as_deref_mut() else {
+            return;
+        };
         queue.frozen = queue.segments.len().min(GATHER_MAX);
         let mut skip = queue.gone;
         for segment in queue.segments.iter().take(GATHER_MAX) {
@@ -131,7 +135,9 @@ impl Outbox {
 
     /// Tells that `count` octets of what was gathered have left; the rest may move again.
     pub fn sent(&mut self, count: usize, pool: &mut Pool) {
-        let Some(queue) = self.queue.as_deref_mut() else { return };
+        let Some(queue) = self.queue.as_deref_mut() else {
+            return;
+        };
         debug_assert!(count <= queue.len, "more left than was waiting");
         queue.frozen = 0;
         queue.len = queue.len.saturating_sub(count);
@@ -153,7 +159,9 @@ impl Outbox {
 
     /// Throws away what waits; only when no driver holds a slice of it.
     pub fn clear(&mut self, pool: &mut Pool) {
-        let Some(mut queue) = self.queue.take() else { return };
+        let Some(mut queue) = self.queue.take() else {
+            return;
+        };
         for segment in queue.segments.drain(..) {
             if let Segment::Own(block) = segment {
                 pool.keep_block(block);
@@ -248,7 +256,17 @@ mod tests {
             outbox.append(&mut pool, |block| block.extend([0; 1000]));
             outbox.sent(1000, &mut pool);
         }
-        let held: usize = outbox.queue.as_ref().unwrap().segments.iter().map(|s| s.as_slice().len()).sum();
-        assert!(held <= 2 * (BLOCK_LEN + 1000), "{held} octets held for 1000 that wait");
+        let held: usize = outbox
+            .queue
+            .as_ref()
+            .unwrap()
+            .segments
+            .iter()
+            .map(|s| s.as_slice().len())
+            .sum();
+        assert!(
+            held <= 2 * (BLOCK_LEN + 1000),
+            "{held} octets held for 1000 that wait"
+        );
     }
 }

@@ -51,7 +51,9 @@ impl Pool {
             queues: Vec::new(),
             assemblies: Vec::new(),
             kept: 0,
-            entropy: Entropy { octets: VecDeque::new() },
+            entropy: Entropy {
+                octets: VecDeque::new(),
+            },
         }
     }
 

@@ -28,14 +28,22 @@ impl Prepared {
     pub fn new<'a>(message: impl Into<Message<'a>>) -> Self {
         let message = message.into();
         let payload = message.as_bytes();
-        let header =
-            Header { fin: true, opcode: message.kind().into(), key: None, len: payload.len() as u64 };
+        let header = Header {
+            fin: true,
+            opcode: message.kind().into(),
+            key: None,
+            len: payload.len() as u64,
+        };
         let (octets, head_len) = frame::encode(&header);
         let mut whole = Vec::with_capacity(head_len + payload.len());
         whole.extend_from_slice(octets.get(..head_len).unwrap_or_default());
         whole.extend_from_slice(payload);
         // A header has at most 14 octets.
-        Self { frame: whole.into(), head_len: head_len as u8, kind: message.kind() }
+        Self {
+            frame: whole.into(),
+            head_len: head_len as u8,
+            kind: message.kind(),
+        }
     }
 
     /// Text or binary.
@@ -47,7 +55,9 @@ impl Prepared {
     /// The payload.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
-        self.frame.get(usize::from(self.head_len)..).unwrap_or_default()
+        self.frame
+            .get(usize::from(self.head_len)..)
+            .unwrap_or_default()
     }
 
     /// The frame as a server sends it.

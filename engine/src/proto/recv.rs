@@ -112,9 +112,14 @@ pub struct Receiver {
 enum Stage {
     #[default]
     Header,
-    Payload { header: Header, missing: u64 },
+    Payload {
+        header: Header,
+        missing: u64,
+    },
     /// The assembly was lent to the caller; it is given back before anything else happens.
-    Lent { message: bool },
+    Lent {
+        message: bool,
+    },
 }
 
 /// A message in pieces, and a control frame in pieces between them; lent by the pool.
@@ -150,7 +155,9 @@ impl Receiver {
     /// Octets this receiver holds: what came of unfinished messages.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.assembly.as_ref().map_or(0, |assembly| assembly.capacity())
+        self.assembly
+            .as_ref()
+            .map_or(0, |assembly| assembly.capacity())
     }
 
     /// Gives back what the receiver holds; the connection is over.
@@ -199,7 +206,10 @@ impl Receiver {
             let missing = missing.saturating_sub(piece.len() as u64);
             let key = self.gather(&header, piece)?;
             if missing > 0 {
-                self.stage = Stage::Payload { header: Header { key, ..header }, missing };
+                self.stage = Stage::Payload {
+                    header: Header { key, ..header },
+                    missing,
+                };
                 return Ok(None);
             }
             self.stage = Stage::Header;
@@ -226,7 +236,11 @@ impl Receiver {
     }
 
     #[cold]
-    fn torn_header(&mut self, input: &mut Input<'_>, role: Role) -> Result<Option<Header>, Violation> {
+    fn torn_header(
+        &mut self,
+        input: &mut Input<'_>,
+        role: Role,
+    ) -> Result<Option<Header>, Violation> {
         loop {
             let held = usize::from(self.head_len);
             let needed = match frame::decode(self.head.get(..held).unwrap_or_default(), role)? {
@@ -262,21 +276,26 @@ impl Receiver {
 
     /// Adds a piece of payload; returns the key as the next piece needs it.
     fn gather(&mut self, header: &Header, piece: &[u8]) -> Result<Option<[u8; 4]>, Violation> {
-        let Some(assembly) = self.assembly.as_deref_mut() else { return Ok(header.key) };
+        let Some(assembly) = self.assembly.as_deref_mut() else {
+            return Ok(header.key);
+        };
         if header.opcode.is_control() {
             return Ok(assembly.control.extend_bytes(piece, header.key));
         }
         match assembly.kind {
-            Some(Kind::Text) => {
-                assembly.content.extend_text(piece, header.key).map_err(|_| Violation::InvalidUtf8)
-            }
+            Some(Kind::Text) => assembly
+                .content
+                .extend_text(piece, header.key)
+                .map_err(|_| Violation::InvalidUtf8),
             _ => Ok(assembly.content.extend_bytes(piece, header.key)),
         }
     }
 
     /// Lends what was assembled.
     fn lend(&mut self, opcode: Opcode) -> Result<Item<'_>, Violation> {
-        self.stage = Stage::Lent { message: !opcode.is_control() };
+        self.stage = Stage::Lent {
+            message: !opcode.is_control(),
+        };
         let Some(assembly) = self.assembly.as_deref() else {
             return Ok(Item::Message(Message::Binary(&[]))); // cannot be: `begin` made it
         };
@@ -294,7 +313,9 @@ impl Receiver {
 
     fn take_back(&mut self, message: bool, pool: &mut Pool) {
         self.stage = Stage::Header;
-        let Some(assembly) = self.assembly.as_deref_mut() else { return };
+        let Some(assembly) = self.assembly.as_deref_mut() else {
+            return;
+        };
         assembly.control.clear();
         if (message || assembly.kind.is_none())
             && let Some(assembly) = self.assembly.take()
@@ -337,7 +358,8 @@ fn in_place<'a>(header: &Header, payload: &'a mut [u8]) -> Result<Item<'a>, Viol
                 Some(key) => nvx::mask_validate_str(payload, key),
                 None => nvx::validate_str(payload),
             };
-            text.map(|text| Item::Message(Message::Text(text))).map_err(|_| Violation::InvalidUtf8)
+            text.map(|text| Item::Message(Message::Text(text)))
+                .map_err(|_| Violation::InvalidUtf8)
         }
         opcode => {
             if let Some(key) = header.key {

@@ -13,12 +13,24 @@ use crate::message::{Message, Opcode, Role};
 
 /// Encodes one frame, final unless `fin` is false.
 #[inline]
-pub(crate) fn frame(outbox: &mut Outbox, pool: &mut Pool, role: Role, fin: bool, opcode: Opcode, payload: &[u8]) {
+pub(crate) fn frame(
+    outbox: &mut Outbox,
+    pool: &mut Pool,
+    role: Role,
+    fin: bool,
+    opcode: Opcode,
+    payload: &[u8],
+) {
     let key = match role {
         Role::Server => None,
         Role::Client => Some(pool.mask_key()),
     };
-    let (octets, len) = frame::encode(&Header { fin, opcode, key, len: payload.len() as u64 });
+    let (octets, len) = frame::encode(&Header {
+        fin,
+        opcode,
+        key,
+        len: payload.len() as u64,
+    });
     outbox.append(pool, |block| {
         block.reserve(len + payload.len());
         block.extend_from_slice(octets.get(..len).unwrap_or_default());
@@ -34,15 +46,28 @@ pub(crate) fn frame(outbox: &mut Outbox, pool: &mut Pool, role: Role, fin: bool,
 /// Encodes a whole message as one frame.
 #[inline]
 pub(crate) fn message(outbox: &mut Outbox, pool: &mut Pool, role: Role, message: Message<'_>) {
-    frame(outbox, pool, role, true, message.kind().into(), message.as_bytes());
+    frame(
+        outbox,
+        pool,
+        role,
+        true,
+        message.kind().into(),
+        message.as_bytes(),
+    );
 }
 
 /// The longest reason of a Close frame: a control frame less the code.
 pub(crate) const REASON_LEN_MAX: usize = frame::CONTROL_LEN_MAX - 2;
 
 /// Encodes a Close frame. A reason needs a code; a long one is cut at a code point.
-pub(crate) fn close(outbox: &mut Outbox, pool: &mut Pool, role: Role, code: Option<CloseCode>, reason: &str) {
-    let mut payload = smallvec::SmallVec::<[u8; frame::CONTROL_LEN_MAX]>::new();
+pub(crate) fn close(
+    outbox: &mut Outbox,
+    pool: &mut Pool,
+    role: Role,
+    code: Option<CloseCode>,
+    reason: &str,
+) {
+    let mut payload = smallvec::SmallVec::<[u8; 128]>::new();
     if let Some(code) = code {
         let end = reason.floor_char_boundary(REASON_LEN_MAX);
         payload.extend_from_slice(&code.0.to_be_bytes());

@@ -73,7 +73,9 @@ impl State {
             (Open | Closing, Step::PeerClose) => Flushing(End::Close),
             (Opening | Open | Closing, Step::Fail) => Flushing(End::Linger),
             // The peer's last word was its FIN: there is nothing left to wait for.
-            (Open | Closing, Step::Drop) | (Opening | Open | Closing, Step::PeerEnd) => Flushing(End::Close),
+            (Open | Closing, Step::Drop) | (Opening | Open | Closing, Step::PeerEnd) => {
+                Flushing(End::Close)
+            }
             (Flushing(End::Linger), Step::PeerEnd) => Flushing(End::Close),
             (Flushing(End::Linger), Step::Shut) => Lingering,
             (Lingering, Step::PeerEnd) => Ended,
@@ -145,7 +147,11 @@ mod tests {
     fn an_end_of_the_peer_always_leads_on() {
         for state in STATES {
             let moved = state.after(Step::PeerEnd).is_some();
-            assert_eq!(moved, !matches!(state, State::Flushing(End::Close) | State::Ended), "{state:?}");
+            assert_eq!(
+                moved,
+                !matches!(state, State::Flushing(End::Close) | State::Ended),
+                "{state:?}"
+            );
         }
     }
 

@@ -77,7 +77,9 @@ impl std::fmt::Debug for Hub {
 impl Hub {
     pub(crate) fn new(shards: usize) -> Self {
         let inbox = |_| Inbox {
-            lanes: (0..shards).map(|_| ArrayQueue::new(lane_len(shards))).collect(),
+            lanes: (0..shards)
+                .map(|_| ArrayQueue::new(lane_len(shards)))
+                .collect(),
             outside: ArrayQueue::new(OUTSIDE_LEN),
             sleeping: CachePadded::new(AtomicBool::new(false)),
             waker: OnceLock::new(),
@@ -85,7 +87,9 @@ impl Hub {
             drain_ms: AtomicU64::new(0),
             counters: CachePadded::new(Shared::default()),
         };
-        Self { inboxes: (0..shards).map(inbox).collect() }
+        Self {
+            inboxes: (0..shards).map(inbox).collect(),
+        }
     }
 
     pub(crate) fn shards(&self) -> usize {
@@ -101,7 +105,10 @@ impl Hub {
     }
 
     pub(crate) fn statistics(&self) -> Vec<Statistics> {
-        self.inboxes.iter().map(|inbox| inbox.counters.load()).collect()
+        self.inboxes
+            .iter()
+            .map(|inbox| inbox.counters.load())
+            .collect()
     }
 
     pub(crate) fn stop(&self, stop: Stop) {
@@ -196,7 +203,9 @@ impl Inbox {
     pub(crate) fn stop_asked(&self) -> Option<Stop> {
         match self.stop.load(Ordering::Acquire) {
             0 => None,
-            1 => Some(Stop::Drain(Duration::from_millis(self.drain_ms.load(Ordering::Relaxed)))),
+            1 => Some(Stop::Drain(Duration::from_millis(
+                self.drain_ms.load(Ordering::Relaxed),
+            ))),
             _ => Some(Stop::Now),
         }
     }

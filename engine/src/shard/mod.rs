@@ -111,11 +111,19 @@ struct Batch {
 enum Drain {
     No,
     /// Nothing new is accepted; what comes is still answered.
-    Grace { since: Tick, deadline: Tick },
+    Grace {
+        since: Tick,
+        deadline: Tick,
+    },
     /// Goodbyes go out, in order of the table.
-    Goodbye { cursor: usize, deadline: Tick },
+    Goodbye {
+        cursor: usize,
+        deadline: Tick,
+    },
     /// What is left is cut.
-    Cut { cursor: usize },
+    Cut {
+        cursor: usize,
+    },
 }
 
 impl<H: Handler> Shard<H> {
@@ -147,7 +155,10 @@ impl<H: Handler> Shard<H> {
             Drain::Goodbye { deadline, .. } => Some(deadline.since(now)),
             Drain::Cut { .. } => Some(Duration::ZERO),
         };
-        [self.wheel.wait(now), backlog, drain].into_iter().flatten().min()
+        [self.wheel.wait(now), backlog, drain]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether the shard was asked to end and has.
@@ -157,20 +168,35 @@ impl<H: Handler> Shard<H> {
 
     /// Lets other threads see what was counted.
     pub(crate) fn publish_counters(&self) {
-        self.outside.hub().inbox(self.index).counters.store(&self.outside.counters);
+        self.outside
+            .hub()
+            .inbox(self.index)
+            .counters
+            .store(&self.outside.counters);
     }
 
     /// The entry of a key and what its connection needs.
     fn parts(&mut self, key: Key) -> Option<(&mut Entry<H::Session>, Env<'_>)> {
         let entry = self.table.get_mut(key)?;
-        Some((entry, Env { config: &self.config, pool: &mut self.pool, now: self.now }))
+        Some((
+            entry,
+            Env {
+                config: &self.config,
+                pool: &mut self.pool,
+                now: self.now,
+            },
+        ))
     }
 
     fn set_deadline(&mut self, key: Key) {
-        let Some(entry) = self.table.get_mut(key) else { return };
+        let Some(entry) = self.table.get_mut(key) else {
+            return;
+        };
         match entry.connection.link().deadline(&self.config) {
             // What is past already is looked at in the next slot, never again in this one.
-            Some(deadline) => self.wheel.set(key.index, deadline.max(Tick(self.now.0 + 1))),
+            Some(deadline) => self
+                .wheel
+                .set(key.index, deadline.max(Tick(self.now.0 + 1))),
             None => self.wheel.cancel(key.index),
         }
     }
@@ -180,7 +206,9 @@ impl<H: Handler> Shard<H> {
         while self.turn.deadlines < DEADLINES_PER_TURN {
             let index = self.wheel.expired(self.now)?;
             self.turn.deadlines += 1;
-            let Some(key) = self.table.key(index) else { continue };
+            let Some(key) = self.table.key(index) else {
+                continue;
+            };
             if let Some((entry, mut env)) = self.parts(key) {
                 entry.connection.link_mut().tick(&mut env);
                 self.set_deadline(key);
@@ -196,12 +224,18 @@ impl<H: Handler> Shard<H> {
         while batch.cursor < self.table.slots() {
             let index = batch.cursor;
             batch.cursor += 1;
-            let Some((key, entry)) = self.table.at_mut(index) else { continue };
+            let Some((key, entry)) = self.table.at_mut(index) else {
+                continue;
+            };
             let link = entry.connection.link_mut();
             if link.state() != State::Open {
                 continue;
             }
-            let mut env = Env { config: &self.config, pool: &mut self.pool, now: self.now };
+            let mut env = Env {
+                config: &self.config,
+                pool: &mut self.pool,
+                now: self.now,
+            };
             let counters = &mut self.outside.counters;
             if link.buffered() <= self.config.limits.outbound_high {
                 link.send_frames(&batch.frames, &mut env);
@@ -253,14 +287,28 @@ impl<H: Handler> Shard<H> {
         let (key, dropped) = match command {
             Command::Broadcast(_) => return,
             Command::Send(key, message) => {
-                let Some((entry, mut env)) = self.parts(key) else { return };
-                let sent = entry.connection.link_mut().send_prepared(&message, &mut env);
+                let Some((entry, mut env)) = self.parts(key) else {
+                    return;
+                };
+                let sent = entry
+                    .connection
+                    .link_mut()
+                    .send_prepared(&message, &mut env);
                 self.outside.counters.sent(sent, message.payload().len());
                 (key, sent == Sent::Dropped)
             }
             Command::Close(key, code, reason) => {
-                let Some((entry, mut env)) = self.parts(key) else { return };
-                (key, entry.connection.link_mut().close(code, &reason, &mut env).is_err())
+                let Some((entry, mut env)) = self.parts(key) else {
+                    return;
+                };
+                (
+                    key,
+                    entry
+                        .connection
+                        .link_mut()
+                        .close(code, &reason, &mut env)
+                        .is_err(),
+                )
             }
         };
         if !dropped {
@@ -296,13 +344,20 @@ impl<H: Handler> Shard<H> {
                         return None;
                     }
                     *cursor += 1;
-                    let Some((key, entry)) = self.table.at_mut(index) else { continue };
-                    let mut env = Env { config: &self.config, pool: &mut self.pool, now: self.now };
+                    let Some((key, entry)) = self.table.at_mut(index) else {
+                        continue;
+                    };
+                    let mut env = Env {
+                        config: &self.config,
+                        pool: &mut self.pool,
+                        now: self.now,
+                    };
                     let link = entry.connection.link_mut();
                     match link.state() {
                         State::Opening => link.cut(Cause::Stopped, env.now),
                         _ => {
-                            let _ = link.close(CloseCode::GOING_AWAY, "server going away", &mut env);
+                            let _ =
+                                link.close(CloseCode::GOING_AWAY, "server going away", &mut env);
                         }
                     }
                     return Some(key);
@@ -313,7 +368,9 @@ impl<H: Handler> Shard<H> {
                         return None;
                     }
                     *cursor += 1;
-                    let Some((key, entry)) = self.table.at_mut(index) else { continue };
+                    let Some((key, entry)) = self.table.at_mut(index) else {
+                        continue;
+                    };
                     entry.connection.link_mut().cut(Cause::Stopped, self.now);
                     return Some(key);
                 }
@@ -323,17 +380,26 @@ impl<H: Handler> Shard<H> {
 
     /// Looks whether the shard is asked to end, and how far that has come.
     fn advance_drain(&mut self) {
-        match (self.outside.hub().inbox(self.index).stop_asked(), &self.drain) {
+        match (
+            self.outside.hub().inbox(self.index).stop_asked(),
+            &self.drain,
+        ) {
             (Some(Stop::Now), Drain::Cut { .. }) | (None, _) => {}
             (Some(Stop::Now), _) => self.drain = Drain::Cut { cursor: 0 },
             (Some(Stop::Drain(most)), Drain::No) => {
-                self.drain = Drain::Grace { since: self.now, deadline: self.now.after(most) };
+                self.drain = Drain::Grace {
+                    since: self.now,
+                    deadline: self.now.after(most),
+                };
             }
             (Some(Stop::Drain(_)), &Drain::Grace { since, deadline }) => {
                 // A turn in which nothing came: all that was on its way has been answered.
                 let quiet = !self.turn.received && self.now > since;
                 if quiet || self.now.0 >= since.0 + DRAIN_GRACE_MS {
-                    self.drain = Drain::Goodbye { cursor: 0, deadline };
+                    self.drain = Drain::Goodbye {
+                        cursor: 0,
+                        deadline,
+                    };
                 }
             }
             (Some(Stop::Drain(_)), _) => {}
@@ -366,15 +432,24 @@ impl<H: Handler> Sink for Shard<H> {
     }
 
     fn received(&mut self, key: Key, octets: &mut [u8]) {
-        let Some(entry) = self.table.get_mut(key) else { return };
+        let Some(entry) = self.table.get_mut(key) else {
+            return;
+        };
         self.turn.received = true;
         self.outside.counters.wire_in += octets.len() as u64;
         entry.connection.link_mut().heard(self.now);
         let mut scene = Scene {
             handler: &mut self.handler,
-            env: Env { config: &self.config, pool: &mut self.pool, now: self.now },
+            env: Env {
+                config: &self.config,
+                pool: &mut self.pool,
+                now: self.now,
+            },
             outside: &mut self.outside,
-            id: ConnectionId { shard: self.index, key },
+            id: ConnectionId {
+                shard: self.index,
+                key,
+            },
             refuse: !matches!(self.drain, Drain::No),
         };
         // The handler is the program's code. If it panics, its connection is failed; the rest of
@@ -403,9 +478,15 @@ impl<H: Handler> Sink for Shard<H> {
     }
 
     fn sent(&mut self, key: Key, count: usize) {
-        let Some(entry) = self.table.get_mut(key) else { return };
+        let Some(entry) = self.table.get_mut(key) else {
+            return;
+        };
         self.outside.counters.wire_out += count as u64;
-        let mut env = Env { config: &self.config, pool: &mut self.pool, now: self.now };
+        let mut env = Env {
+            config: &self.config,
+            pool: &mut self.pool,
+            now: self.now,
+        };
         if !entry.connection.link_mut().sent(count, &mut env) {
             return;
         }
@@ -413,7 +494,10 @@ impl<H: Handler> Sink for Shard<H> {
             handler: &mut self.handler,
             env,
             outside: &mut self.outside,
-            id: ConnectionId { shard: self.index, key },
+            id: ConnectionId {
+                shard: self.index,
+                key,
+            },
             refuse: false,
         };
         if catch_unwind(AssertUnwindSafe(|| scene.writable(entry))).is_err() {
@@ -424,7 +508,10 @@ impl<H: Handler> Sink for Shard<H> {
 
     fn wish(&mut self, key: Key) -> Wish {
         let Some(entry) = self.table.get_mut(key) else {
-            return Wish { read: false, end: None };
+            return Wish {
+                read: false,
+                end: None,
+            };
         };
         let link = entry.connection.link_mut();
         let mut wish = link.wish(&self.config, self.now);
@@ -443,10 +530,15 @@ impl<H: Handler> Sink for Shard<H> {
     }
 
     fn closed(&mut self, key: Key, error: Option<io::ErrorKind>) {
-        let Some(mut entry) = self.table.remove(key) else { return };
+        let Some(mut entry) = self.table.remove(key) else {
+            return;
+        };
         self.wheel.cancel(key.index);
         if let Some(error) = error {
-            entry.connection.link_mut().transport_failed(error, self.now);
+            entry
+                .connection
+                .link_mut()
+                .transport_failed(error, self.now);
         }
         let info = entry.connection.finish(&mut self.pool);
         let counters = &mut self.outside.counters;
@@ -455,7 +547,10 @@ impl<H: Handler> Sink for Shard<H> {
             Cause::Timeout(_) => counters.timeouts += 1,
             _ => {}
         }
-        let id = ConnectionId { shard: self.index, key };
+        let id = ConnectionId {
+            shard: self.index,
+            key,
+        };
         let Some(session) = entry.session.take() else {
             tracing::trace!(%id, cause = ?info.cause, "ended before it was open");
             return;
@@ -518,14 +613,23 @@ struct Scene<'a, H: Handler> {
 impl<H: Handler> Scene<'_, H> {
     /// Plays what lies in `octets`, event by event.
     fn play(&mut self, entry: &mut Entry<H::Session>, octets: &mut [u8]) {
-        let Entry { connection, session, peer, .. } = entry;
+        let Entry {
+            connection,
+            session,
+            peer,
+            ..
+        } = entry;
         let mut input = Input::new(octets);
         while let Some((event, link)) = connection.next(&mut input, &mut self.env) {
-            let env = Env { config: self.env.config, pool: self.env.pool, now: self.env.now };
+            let env = Env {
+                config: self.env.config,
+                pool: self.env.pool,
+                now: self.env.now,
+            };
             if let Event::Request(request) = event {
                 let mut env = env;
                 if self.refuse {
-                    link.refuse(Refusal::Unavailable, &mut env);
+                    link.refuse(Refusal::Busy, &mut env);
                     self.outside.counters.refused += 1;
                     continue;
                 }
@@ -547,14 +651,27 @@ impl<H: Handler> Scene<'_, H> {
                 self.outside.counters.handshakes += 1;
                 self.outside.counters.connected += 1;
                 let kept = session.insert(kept);
-                let mut context =
-                    Context { link, env, outside: self.outside, id: self.id, peer: *peer };
+                let mut context = Context {
+                    link,
+                    env,
+                    outside: self.outside,
+                    id: self.id,
+                    peer: *peer,
+                };
                 self.handler.open(kept, &mut context);
                 continue;
             }
             // Only an open connection has other events, and an open one has a session.
-            let Some(session) = session.as_mut() else { continue };
-            let mut context = Context { link, env, outside: self.outside, id: self.id, peer: *peer };
+            let Some(session) = session.as_mut() else {
+                continue;
+            };
+            let mut context = Context {
+                link,
+                env,
+                outside: self.outside,
+                id: self.id,
+                peer: *peer,
+            };
             match event {
                 Event::Message(message) => {
                     context.outside.counters.messages_in += 1;
@@ -563,17 +680,34 @@ impl<H: Handler> Scene<'_, H> {
                 }
                 Event::Ping(payload) => self.handler.ping(session, &mut context, payload),
                 Event::Pong(payload) => self.handler.pong(session, &mut context, payload),
-                Event::Request(_) => {}
+                Event::Request(_) | Event::Closing(..) | Event::Failed(_) => {}
             }
         }
     }
 
     fn writable(&mut self, entry: &mut Entry<H::Session>) {
-        let Entry { connection, session, peer, .. } = entry;
-        let Some(session) = session.as_mut() else { return };
-        let env = Env { config: self.env.config, pool: self.env.pool, now: self.env.now };
+        let Entry {
+            connection,
+            session,
+            peer,
+            ..
+        } = entry;
+        let Some(session) = session.as_mut() else {
+            return;
+        };
+        let env = Env {
+            config: self.env.config,
+            pool: self.env.pool,
+            now: self.env.now,
+        };
         let link = connection.link_mut();
-        let mut context = Context { link, env, outside: self.outside, id: self.id, peer: *peer };
+        let mut context = Context {
+            link,
+            env,
+            outside: self.outside,
+            id: self.id,
+            peer: *peer,
+        };
         self.handler.writable(session, &mut context);
     }
 }
@@ -610,12 +744,23 @@ impl Forming {
     }
 
     fn finish(self) -> Option<Batch> {
-        let Self { single, frames, messages, octets, .. } = self;
+        let Self {
+            single,
+            frames,
+            messages,
+            octets,
+            ..
+        } = self;
         let frames = match single {
             Some(frame) => frame,
             None if frames.is_empty() => return None,
             None => Bytes::from(frames),
         };
-        Some(Batch { frames, messages, octets, cursor: 0 })
+        Some(Batch {
+            frames,
+            messages,
+            octets,
+            cursor: 0,
+        })
     }
 }

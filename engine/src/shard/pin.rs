@@ -8,8 +8,11 @@ use core_affinity::CoreId;
 /// The processors this process may use, in order of their number. Empty when the system does not
 /// say.
 pub(crate) fn allowed() -> Vec<usize> {
-    let mut ids: Vec<usize> =
-        core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
+    let mut ids: Vec<usize> = core_affinity::get_core_ids()
+        .unwrap_or_default()
+        .into_iter()
+        .map(|core| core.id)
+        .collect();
     ids.sort_unstable();
     ids
 }
@@ -26,7 +29,9 @@ mod tests {
     #[test]
     fn a_thread_runs_where_it_was_pinned() {
         let allowed = allowed();
-        let Some(&processor) = allowed.first() else { return };
+        let Some(&processor) = allowed.first() else {
+            return;
+        };
         let pinned = std::thread::spawn(move || pin(processor)).join().unwrap();
         assert!(pinned);
         let nowhere = std::thread::spawn(|| pin(100_000)).join().unwrap_or(false);

@@ -16,7 +16,10 @@ pub(crate) struct Table<T> {
 
 impl<T> Table<T> {
     pub(crate) fn new() -> Self {
-        Self { slots: Slab::new(), generations: Vec::new() }
+        Self {
+            slots: Slab::new(),
+            generations: Vec::new(),
+        }
     }
 
     pub(crate) fn insert(&mut self, make: impl FnOnce(Key) -> T) -> Key {
@@ -26,7 +29,10 @@ impl<T> Table<T> {
             self.generations.resize(index + 1, 0);
         }
         // Bounded by `connections_max` and by descriptors, far below 2^32.
-        let key = Key { index: index as u32, generation: self.generations[index] };
+        let key = Key {
+            index: index as u32,
+            generation: self.generations[index],
+        };
         slot.insert(make(key));
         key
     }
@@ -52,15 +58,22 @@ impl<T> Table<T> {
 
     /// The key of what is in a slot now.
     pub(crate) fn key(&self, index: u32) -> Option<Key> {
-        self.slots
-            .contains(index as usize)
-            .then(|| Key { index, generation: self.generations[index as usize] })
+        self.slots.contains(index as usize).then(|| Key {
+            index,
+            generation: self.generations[index as usize],
+        })
     }
 
     /// What is in a slot now, and its key.
     pub(crate) fn at_mut(&mut self, index: usize) -> Option<(Key, &mut T)> {
         let entry = self.slots.get_mut(index)?;
-        Some((Key { index: index as u32, generation: self.generations[index] }, entry))
+        Some((
+            Key {
+                index: index as u32,
+                generation: self.generations[index],
+            },
+            entry,
+        ))
     }
 
     /// Slots that were ever used: indices are below this.

@@ -38,7 +38,11 @@ struct Link {
     after: u32,
 }
 
-const UNSET: Link = Link { slot: NONE, before: NONE, after: NONE };
+const UNSET: Link = Link {
+    slot: NONE,
+    before: NONE,
+    after: NONE,
+};
 
 impl Wheel {
     pub(crate) fn new() -> Self {
@@ -58,13 +62,20 @@ impl Wheel {
             self.links.resize(index as usize + 1, UNSET);
         }
         // Rounded up, so that it never comes early, and at most once round.
-        let due = deadline.0.div_ceil(SLOT_MS).clamp(self.next, self.next + SLOTS as u64 - 1);
+        let due = deadline
+            .0
+            .div_ceil(SLOT_MS)
+            .clamp(self.next, self.next + SLOTS as u64 - 1);
         let slot = (due % SLOTS as u64) as usize;
         let head = self.heads[slot];
         if head != NONE {
             self.links[head as usize].before = index;
         }
-        self.links[index as usize] = Link { slot: slot as u32, before: NONE, after: head };
+        self.links[index as usize] = Link {
+            slot: slot as u32,
+            before: NONE,
+            after: head,
+        };
         self.heads[slot] = index;
         self.filled[slot / 64] |= 1 << (slot % 64);
         self.count += 1;
@@ -72,7 +83,14 @@ impl Wheel {
 
     /// Forgets the deadline of a connection, if it has one.
     pub(crate) fn cancel(&mut self, index: u32) {
-        let Some(&Link { slot, before, after }) = self.links.get(index as usize) else { return };
+        let Some(&Link {
+            slot,
+            before,
+            after,
+        }) = self.links.get(index as usize)
+        else {
+            return;
+        };
         if slot == NONE {
             return;
         }
@@ -146,7 +164,9 @@ mod tests {
 
     /// Small, seeded, good enough to mix a test.
     fn random(seed: &mut u64) -> u64 {
-        *seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        *seed = seed
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
         *seed >> 33
     }
 
@@ -169,7 +189,11 @@ mod tests {
                     set.insert(index, deadline);
                 }
                 _ => {
-                    let step = if random(&mut seed) % 50 == 0 { 200_000 } else { random(&mut seed) % 500 };
+                    let step = if random(&mut seed) % 50 == 0 {
+                        200_000
+                    } else {
+                        random(&mut seed) % 500
+                    };
                     now += step;
                     while let Some(index) = wheel.expired(Tick(now)) {
                         let deadline = set.remove(&index).expect("was set");
@@ -184,7 +208,10 @@ mod tests {
                         }
                     }
                     for (&index, &deadline) in &set {
-                        assert!(deadline + 2 * SLOT_MS > now, "{index} was due at {deadline}, it is {now}");
+                        assert!(
+                            deadline + 2 * SLOT_MS > now,
+                            "{index} was due at {deadline}, it is {now}"
+                        );
                     }
                 }
             }
