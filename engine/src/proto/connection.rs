@@ -221,10 +221,7 @@ fn next_request<'a>(
         }
     };
     let head: &[u8] = match opening.as_deref() {
-        None => {
-            let head = input.take_all();
-            head
-        }
+        None => input.take_all(),
         Some(torn) => {
             input.discard();
             &torn.head
@@ -564,7 +561,7 @@ impl Link {
     pub fn refuse(&mut self, refusal: Refusal, env: &mut Env<'_>) {
         let server = env.config.server_name.as_deref();
         self.outbox.append(env.pool, |block| {
-            handshake::write_refusal(block, refusal, server)
+            handshake::write_refusal(block, refusal, server);
         });
         self.step(Step::Refuse, env.now);
     }
