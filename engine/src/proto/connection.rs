@@ -143,11 +143,6 @@ impl Connection {
         }
         *opening = None;
         if !link.state.hears() {
-            if link.state == State::Flushing(End::Close) && !input.rest().is_empty() {
-                // Octets after a Close frame mean that more may come, and closing over unread
-                // octets resets the transport: our last words must be read first.
-                link.state = State::Flushing(End::Linger);
-            }
             input.discard();
             receiver.clear(env.pool);
             return None;
