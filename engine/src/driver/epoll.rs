@@ -10,7 +10,6 @@
 //! share of 1 `epoll_wait`. No lock, no allocation, one clock read a turn.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
@@ -19,6 +18,8 @@ use std::time::{Duration, Instant};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 
+use super::clock::Clock;
+use super::listener::{ACCEPTS_PER_TURN, Listener, refuse};
 use super::{Driver, End, Key, Sink, Slices};
 use crate::shard::mailbox::Wake;
 use crate::tick::Tick;
@@ -29,18 +30,6 @@ const RECEIVE_LEN: usize = 128 << 10;
 
 /// Events fetched by one wait. More wait in the kernel.
 const EVENTS_LEN: usize = 1024;
-
-/// Connections accepted in one turn, so that a burst of them does not starve those that are open.
-const ACCEPTS_PER_TURN: usize = 128;
-
-/// After accepting failed for want of descriptors or memory: the first pause and the longest. The
-/// longest is how late a returned descriptor may be noticed.
-const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(1);
-const ACCEPT_PAUSE_MAX: Duration = Duration::from_millis(64);
-
-/// A turn that took this much longer than it should have means that the process stood still (it
-/// was stopped, or the machine slept): the clock of deadlines stands still for the excess.
-const FREEZE_MIN: Duration = Duration::from_secs(1);
 
 const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
@@ -85,13 +74,7 @@ impl Epoll {
         Ok(Self {
             poll,
             events: Events::with_capacity(EVENTS_LEN),
-            listener: Some(Listener {
-                socket,
-                reserve: File::open("/dev/null").ok(),
-                waiting: false,
-                pause: ACCEPT_PAUSE_MIN,
-                retry_at: None,
-            }),
+            listener: Some(Listener::new(socket)),
             sockets: Vec::new(),
             buffer: vec![0; RECEIVE_LEN].into_boxed_slice(),
             ready: VecDeque::new(),
@@ -329,122 +312,5 @@ impl Wake for Waker {
     fn wake(&self) {
         // The counter of an eventfd cannot overflow by ones, and nothing else can fail.
         let _ = Self::wake(self);
-    }
-}
-
-/// The listening socket, and what keeps accepting alive when descriptors run out.
-struct Listener {
-    socket: TcpListener,
-    /// Given up to accept, and so to turn away, a connection there is no descriptor for: it would
-    /// otherwise wait in the kernel's queue without an answer.
-    reserve: Option<File>,
-    /// There may be connections to accept.
-    waiting: bool,
-    pause: Duration,
-    retry_at: Option<Instant>,
-}
-
-impl Listener {
-    fn is_due(&self) -> bool {
-        match self.retry_at {
-            Some(at) => Instant::now() >= at,
-            None => self.waiting,
-        }
-    }
-
-    /// The next connection; none when there is none for now.
-    fn next(&mut self) -> io::Result<Option<(TcpStream, std::net::SocketAddr)>> {
-        self.retry_at = None;
-        match self.socket.accept() {
-            Ok(accepted) => {
-                self.pause = ACCEPT_PAUSE_MIN;
-                if self.reserve.is_none() {
-                    self.reserve = File::open("/dev/null").ok();
-                }
-                Ok(Some(accepted))
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.waiting = false;
-                Ok(None)
-            }
-            Err(error) if is_starved(&error) => {
-                self.turn_away();
-                self.retry_at = Some(Instant::now() + self.pause);
-                self.pause = (self.pause * 2).min(ACCEPT_PAUSE_MAX);
-                Err(error)
-            }
-            // The connection is to blame (it is gone already, or a filter forbids it): the next
-            // one may be sound.
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Closes what waits to be accepted, with an answer, by means of the reserve.
-    fn turn_away(&mut self) {
-        for _ in 0..ACCEPTS_PER_TURN {
-            if self.reserve.take().is_none() {
-                return;
-            }
-            let Ok((mut stream, _)) = self.socket.accept() else {
-                self.reserve = File::open("/dev/null").ok();
-                return;
-            };
-            refuse(&mut stream);
-            drop(stream);
-            self.reserve = File::open("/dev/null").ok();
-        }
-    }
-}
-
-/// Out of descriptors (the process, the system) or of memory for sockets: no connection's fault.
-fn is_starved(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
-    )
-}
-
-/// Tells a client that there is no room, as far as one write does.
-fn refuse(stream: &mut TcpStream) {
-    let _ = stream.write(
-        b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n",
-    );
-}
-
-/// Time without the time this process stood still.
-struct Clock {
-    start: Instant,
-    last: Instant,
-    skipped: Duration,
-}
-
-impl Clock {
-    fn new() -> Self {
-        let start = Instant::now();
-        Self {
-            start,
-            last: start,
-            skipped: Duration::ZERO,
-        }
-    }
-
-    /// The moment of a turn that was to wait for `timeout`.
-    fn turn(&mut self, timeout: Option<Duration>) -> Tick {
-        let now = Instant::now();
-        let took = now - self.last;
-        // Without a timeout any wait is as it should be: no deadline was near.
-        if let Some(timeout) = timeout {
-            let excess = took.saturating_sub(timeout);
-            if excess > FREEZE_MIN {
-                self.skipped += excess;
-            }
-        }
-        self.last = now;
-        self.tick(now)
-    }
-
-    fn tick(&self, now: Instant) -> Tick {
-        let elapsed = (now - self.start).saturating_sub(self.skipped);
-        Tick(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
     }
 }

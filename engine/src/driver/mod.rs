@@ -23,9 +23,9 @@ pub(crate) use crate::proto::outbox::Slices;
 pub(crate) use crate::proto::state::End;
 use crate::tick::Tick;
 
+mod clock;
 pub(crate) mod epoll;
-
-// sim
+mod listener;
 
 /// A connection of one shard: the slot, and how often the slot was used before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
