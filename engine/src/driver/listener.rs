@@ -1,10 +1,10 @@
 //! The listening socket of a shard, and what keeps accepting alive when descriptors run out.
 
-use std::fs::File;
 use std::io::{self, ErrorKind, Write};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::time::Duration;
 
-use mio::net::{TcpListener, TcpStream};
+use super::kernel::Kernel;
 
 /// Connections accepted in one turn, so that a burst of them does not starve those that are open.
 pub(super) const ACCEPTS_PER_TURN: usize = 128;
@@ -14,44 +14,42 @@ pub(super) const ACCEPTS_PER_TURN: usize = 128;
 const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(1);
 const ACCEPT_PAUSE_MAX: Duration = Duration::from_millis(64);
 
-/// The listening socket, and what keeps accepting from it alive.
-pub(super) struct Listener {
-    socket: TcpListener,
+/// What keeps accepting alive. The listening socket itself is the kernel's.
+pub(super) struct Listener<K: Kernel> {
     /// Given up to accept, and so to turn away, a connection there is no descriptor for: it would
     /// otherwise wait in the kernel's queue without an answer.
-    reserve: Option<File>,
+    reserve: Option<K::Reserve>,
     /// There may be connections to accept.
     pub(super) waiting: bool,
     pause: Duration,
-    pub(super) retry_at: Option<Instant>,
+    pub(super) retry_at: Option<Duration>,
 }
 
-impl Listener {
-    pub(super) fn new(socket: TcpListener) -> Self {
+impl<K: Kernel> Listener<K> {
+    pub(super) fn new(kernel: &mut K) -> Self {
         Self {
-            socket,
-            reserve: File::open("/dev/null").ok(),
+            reserve: kernel.reserve(),
             waiting: false,
             pause: ACCEPT_PAUSE_MIN,
             retry_at: None,
         }
     }
 
-    pub(super) fn is_due(&self) -> bool {
+    pub(super) fn is_due(&self, kernel: &K) -> bool {
         match self.retry_at {
-            Some(at) => Instant::now() >= at,
+            Some(at) => kernel.now() >= at,
             None => self.waiting,
         }
     }
 
     /// The next connection; none when there is none for now.
-    pub(super) fn next(&mut self) -> io::Result<Option<(TcpStream, std::net::SocketAddr)>> {
+    pub(super) fn next(&mut self, kernel: &mut K) -> io::Result<Option<(K::Stream, SocketAddr)>> {
         self.retry_at = None;
-        match self.socket.accept() {
+        match kernel.accept() {
             Ok(accepted) => {
                 self.pause = ACCEPT_PAUSE_MIN;
                 if self.reserve.is_none() {
-                    self.reserve = File::open("/dev/null").ok();
+                    self.reserve = kernel.reserve();
                 }
                 Ok(Some(accepted))
             }
@@ -60,8 +58,8 @@ impl Listener {
                 Ok(None)
             }
             Err(error) if is_starved(&error) => {
-                self.turn_away();
-                self.retry_at = Some(Instant::now() + self.pause);
+                self.turn_away(kernel);
+                self.retry_at = Some(kernel.now() + self.pause);
                 self.pause = (self.pause * 2).min(ACCEPT_PAUSE_MAX);
                 Err(error)
             }
@@ -72,18 +70,18 @@ impl Listener {
     }
 
     /// Closes what waits to be accepted, with an answer, by means of the reserve.
-    fn turn_away(&mut self) {
+    fn turn_away(&mut self, kernel: &mut K) {
         for _ in 0..ACCEPTS_PER_TURN {
             if self.reserve.take().is_none() {
                 return;
             }
-            let Ok((mut stream, _)) = self.socket.accept() else {
-                self.reserve = File::open("/dev/null").ok();
+            let Ok((mut stream, _)) = kernel.accept() else {
+                self.reserve = kernel.reserve();
                 return;
             };
             refuse(&mut stream);
             drop(stream);
-            self.reserve = File::open("/dev/null").ok();
+            self.reserve = kernel.reserve();
         }
     }
 }
@@ -97,7 +95,7 @@ fn is_starved(error: &io::Error) -> bool {
 }
 
 /// Tells a client that there is no room, as far as one write does.
-pub(super) fn refuse(stream: &mut TcpStream) {
+pub(super) fn refuse(stream: &mut impl Write) {
     let _ = stream.write(
         b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n",
     );
