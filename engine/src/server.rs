@@ -244,7 +244,7 @@ impl ServerBuilder {
                     processor,
                     driver: "epoll",
                 };
-                let mut driver = match Epoll::new(listener) {
+                let (mut driver, waker) = match Epoll::driver(listener) {
                     Ok(driver) => driver,
                     Err(error) => {
                         let _ = started.send(Err((index, error)));
@@ -253,7 +253,7 @@ impl ServerBuilder {
                 };
                 // Fits: the configuration allows at most 1024 workers.
                 let shard_index = index as u16;
-                hub.inbox(shard_index).set_waker(driver.waker());
+                hub.inbox(shard_index).set_waker(waker);
                 let mut shard = Shard::new(shard_index, make(worker), protocol, hub);
                 let _ = started.send(Ok(worker));
                 drop(started);

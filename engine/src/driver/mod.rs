@@ -1,9 +1,12 @@
 //! The seam between what moves octets and what understands them.
 //!
 //! A [`Driver`] owns the sockets and the receive memory, and pushes; a [`Sink`], which the shard
-//! is, owns what waits to leave, and is pulled from. Neither side knows the other's insides:
-//! `epoll` is driven by readiness, `sim` by a seed. Both traits are generic per thread and chosen
-//! once, at the start.
+//! is, owns what waits to leave, and is pulled from. Neither side knows the other's insides. Both
+//! traits are generic per thread and chosen once, at the start.
+//!
+//! `readiness` is a driver over a `kernel`, which tells what became possible and does what is
+//! asked; `epoll` is such a kernel, and so is `sim`, driven by a seed: what is simulated is the
+//! operating system, not the driver.
 //!
 //! The rules of the seam:
 //! - Octets lent by [`Sink::gather`] stay where they are until [`Sink::sent`] or
@@ -23,9 +26,11 @@ pub(crate) use crate::proto::outbox::Slices;
 pub(crate) use crate::proto::state::End;
 use crate::tick::Tick;
 
+mod clock;
 pub(crate) mod epoll;
-
-// sim
+mod kernel;
+mod listener;
+mod readiness;
 
 /// A connection of one shard: the slot, and how often the slot was used before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
