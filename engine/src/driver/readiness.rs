@@ -163,7 +163,7 @@ impl<K: Kernel> Readiness<K> {
 
     fn accept(&mut self, sink: &mut impl Sink) {
         if !sink.accepts() {
-            // What the kernel has queued is taken first, so that closing resets nobody.
+            // What the kernel has queued is reset: nothing was promised to it yet.
             if self.listener.take().is_some() {
                 self.kernel.unlisten();
             }
@@ -176,7 +176,12 @@ impl<K: Kernel> Readiness<K> {
             match listener.next(&mut self.kernel) {
                 Ok(Some((stream, peer))) => self.admit(stream, peer, sink),
                 Ok(None) => return,
-                Err(error) => sink.accept_failed(&error),
+                Err(error) => {
+                    sink.accept_failed(&error);
+                    if listener.retry_at.is_some() {
+                        return;
+                    }
+                }
             }
         }
         if let Some(listener) = self.listener.as_mut() {
