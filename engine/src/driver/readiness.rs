@@ -143,8 +143,7 @@ impl<K: Kernel> Readiness<K> {
         let retry = self
             .listener
             .as_ref()
-            .and_then(|listener| listener.retry_at)
-            .map(|at| at.saturating_sub(self.kernel.now()));
+            .and_then(|listener| listener.pause.left(|| self.kernel.now()));
         [wait, retry].into_iter().flatten().min()
     }
 
@@ -178,7 +177,7 @@ impl<K: Kernel> Readiness<K> {
                 Ok(None) => return,
                 Err(error) => {
                     sink.accept_failed(&error);
-                    if listener.retry_at.is_some() {
+                    if listener.is_paused() {
                         return;
                     }
                 }
@@ -262,12 +261,17 @@ impl<K: Kernel> Readiness<K> {
             drop(slices);
             match written {
                 Ok(count) => {
-                    socket.blocked = count < offered;
+                    let blocked = count < offered;
+                    socket.blocked = blocked;
                     sink.sent(key, count);
+                    if blocked {
+                        sink.blocked(key);
+                    }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     socket.blocked = true;
                     sink.sent(key, 0);
+                    sink.blocked(key);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => sink.sent(key, 0),
                 Err(error) => return self.close(key, Some(error.kind()), sink),

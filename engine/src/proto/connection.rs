@@ -595,15 +595,14 @@ impl Link {
         self.pinged = None;
     }
 
-    /// `count` octets of what was gathered have left; 0 when the transport takes no more. Says
-    /// whether the program, which was told to wait, may now go on.
+    /// `count` octets of what was gathered have left. Says whether the program, which was told to
+    /// wait, may now go on.
     #[inline]
     pub fn sent(&mut self, count: usize, env: &mut Env<'_>) -> bool {
         self.outbox.sent(count, env.pool);
         if self.outbox.is_empty() {
             self.stalled = None;
-        } else if count > 0 || self.stalled.is_none() {
-            self.hurry |= self.stalled.is_none();
+        } else if count > 0 && self.stalled.is_some() {
             self.stalled = Some(env.now);
         }
         if count > 0 && self.late_ping.is_some() {
@@ -616,6 +615,14 @@ impl Link {
             self.owes_writable = false;
         }
         writable
+    }
+
+    /// The transport takes no more for now.
+    pub fn blocked(&mut self, now: Tick) {
+        if self.stalled.is_none() && !self.outbox.is_empty() {
+            self.stalled = Some(now);
+            self.hurry = true;
+        }
     }
 
     /// The peer shut its side of the transport.

@@ -546,6 +546,12 @@ impl<H: Handler> Sink for Shard<H> {
         }
     }
 
+    fn blocked(&mut self, key: Key) {
+        if let Some(entry) = self.table.get_mut(key) {
+            entry.connection.link_mut().blocked(self.now);
+        }
+    }
+
     fn wish(&mut self, key: Key) -> Wish {
         let Some(entry) = self.table.get_mut(key) else {
             return Wish {
