@@ -92,7 +92,7 @@ pub(crate) fn run(
 
     stdout.write(ready_line(&server, options));
     let remote = server.remote();
-    let mut report = Report::new(Instant::now(), remote.statistics());
+    let mut report = Report::new(Instant::now(), server.workers().len());
     let outcome = attend(
         program,
         options,
@@ -332,6 +332,38 @@ fn log_to(stderr: &Output, debug: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::{Arguments, Command};
+    use clap::Parser;
+
+    fn configured(arguments: &[&str]) -> Result<ServerConfig, Failure> {
+        let line = ["wirebahn", "echo"].iter().chain(arguments);
+        let Command::Echo(options) = Arguments::parse_from(line).command else {
+            panic!("echo is no echo");
+        };
+        let program = Program {
+            message: crate::echo::echo,
+            tick: None,
+            pings: false,
+        };
+        configure(&program, &options)
+    }
+
+    #[test]
+    fn the_limit_of_frames_follows_that_of_messages() {
+        for (arguments, message, frame) in [
+            (&[][..], 16 << 20, 16 << 20),
+            (&["--max-message-size=17M"], 17 << 20, 17 << 20),
+            (&["--max-message-size=7"], 7, 125),
+            (&["--max-frame-size=1k"], 16 << 20, 1 << 10),
+        ] {
+            let config = configured(arguments).unwrap();
+            assert_eq!(config.limits().message_size_max, message);
+            assert_eq!(config.limits().frame_size_max, frame);
+            assert_eq!(config.timeouts().ping_interval, None);
+        }
+        let failure = configured(&["--max-frame-size=7"]).unwrap_err();
+        assert!(failure.to_string().starts_with("--max-frame-size: "));
+    }
 
     #[test]
     fn processors_are_told_in_short() {

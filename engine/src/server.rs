@@ -363,9 +363,7 @@ fn listen(
     count: usize,
     config: &ServerConfig,
 ) -> io::Result<Vec<TcpListener>> {
-    let mut address = address;
-    let mut listeners = Vec::with_capacity(count);
-    for _ in 0..count {
+    let stream = |address| {
         let socket = Socket::new(
             Domain::for_address(address),
             Type::STREAM,
@@ -373,6 +371,17 @@ fn listen(
         )?;
         // A server that was killed can be started again at once.
         socket.set_reuse_address(true)?;
+        io::Result::Ok(socket)
+    };
+    if count > 1 {
+        // SO_REUSEPORT would let this server share the port with one that runs already, and
+        // half of the connections go astray. Without it the system tells; the socket ends here.
+        stream(address)?.bind(&address.into())?;
+    }
+    let mut address = address;
+    let mut listeners = Vec::with_capacity(count);
+    for _ in 0..count {
+        let socket = stream(address)?;
         if count > 1 {
             socket.set_reuse_port(true)?;
         }
