@@ -47,8 +47,6 @@ pub(crate) struct Tick {
 /// Why the program ends otherwise than asked.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
-    #[error("--driver uring: this build has no io_uring driver; use --driver auto or epoll")]
-    NoUring,
     #[error("{0}")]
     Tier(wirebahn_nvx::Refused),
     #[error("{}: {}", option_of(.0), .0.problem)]
@@ -62,7 +60,7 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::NoUring | Self::Tier(_) | Self::Config(_) => ExitCode::from(2),
+            Self::Tier(_) | Self::Config(_) => ExitCode::from(2),
             Self::Signals(_) | Self::Server(_) => ExitCode::FAILURE,
         }
     }
@@ -90,6 +88,9 @@ pub(crate) fn run(
         .serve(move |_| Service::new(path.clone(), message, events.clone()))
         .map_err(Failure::Server)?;
 
+    if server.workers().iter().any(|worker| worker.refused.is_some()) {
+        stderr.write("this kernel does not let us use io_uring; epoll takes its place\n");
+    }
     stdout.write(ready_line(&server, options));
     let remote = server.remote();
     let mut report = Report::new(Instant::now(), server.workers().len());
@@ -208,7 +209,7 @@ fn configure(program: &Program, options: &Options) -> Result<ServerConfig, Failu
     let driver = match options.driver {
         Driver::Auto => DriverChoice::Auto,
         Driver::Epoll => DriverChoice::Epoll,
-        Driver::Uring => return Err(Failure::NoUring),
+        Driver::Uring => DriverChoice::Uring,
     };
     let message_size_max = options.max_message_size;
     let frame_size_max = options
