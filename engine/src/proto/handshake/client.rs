@@ -398,7 +398,7 @@ pub fn parse_response<'a>(
     match outcome {
         Ok(httparse::Status::Complete(_)) => {}
         Ok(httparse::Status::Partial) => return Err(ResponseError::HeadUnfinished),
-        Err(error) => return Err(error_of(error)),
+        Err(error) => return Err(error_of(error, head)),
     }
     let status = parsed.code.unwrap_or_default();
     if status < 100 {
@@ -510,8 +510,12 @@ fn chosen_extensions<'a>(
 }
 
 #[cold]
-fn error_of(error: httparse::Error) -> ResponseError {
+fn error_of(error: httparse::Error, head: &[u8]) -> ResponseError {
     match error {
+        // The parser says so too where the version is good and no space follows it.
+        httparse::Error::Version if matches!(head.get(..8), Some(b"HTTP/1.1" | b"HTTP/1.0")) => {
+            ResponseError::StatusLine
+        }
         httparse::Error::HeaderName => ResponseError::FieldName,
         httparse::Error::HeaderValue => ResponseError::FieldValue,
         httparse::Error::TooManyHeaders => ResponseError::TooManyFields,

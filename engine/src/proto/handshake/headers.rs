@@ -10,8 +10,8 @@ pub const HEADER_FIELDS_MAX: usize = 100;
 /// The header fields of a request or response, in the order they came, borrowed from the head.
 ///
 /// Names are tokens; values are octets without CR, LF, NUL or other controls but tab, and without whitespace
-/// at their ends. RFC 9110 section 5.5 lets values hold octets above ASCII without saying what they mean, so a value is
-/// octets first and text on request.
+/// at their ends. RFC 9110 section 5.5 lets values hold octets above ASCII without saying what they mean, so
+/// a value is octets first and text on request.
 #[derive(Clone, Default)]
 pub struct Headers<'a> {
     fields: Vec<httparse::Header<'a>>,

@@ -47,23 +47,25 @@
 //!
 //! Where the specifications leave a choice:
 //!
-//! - A missing version is 400, not 426: it is not a version we do not speak but a request that is no
-//!   handshake of RFC 6455, most likely one of the Hixie drafts. A malformed one (`+13`, `013`, `13.0`, `13, 8`) is 426, because
-//!   telling the versions is all that can help its sender.
+//! - A missing version is 400, not 426: it is not a version we do not speak but a request that is no handshake
+//!   of RFC 6455, most likely one of the Hixie drafts. A malformed one (`+13`, `013`, `13.0`, `13, 8`) is 426,
+//!   because telling the versions is all that can help its sender.
 //! - Empty list elements (`a,,b`) are passed over: RFC 6455 is written with the `#rule` of RFC 2616 section
-//!   2.1, which allows them, and RFC 9110 section 5.6.1.2 demands it of recipients. A list of nothing else is refused.
+//!   2.1, which allows them, and RFC 9110 section 5.6.1.2 demands it of recipients. A list of nothing else is
+//!   refused.
 //! - Several Sec-WebSocket-Extensions and Sec-WebSocket-Protocol fields are one list (RFC 6455 sections
 //!   11.3.2 and 11.3.4) in a request, and an error in a response.
 //! - An absolute target's host counts, and Host, though it must be there and sound, does not (RFC 9112
 //!   section 3.2.2).
-//! - An empty line before the request line, which RFC 9112 section 2.2 suggests to ignore for the sake of
-//!   old browsers' POSTs, is refused: no such client opens a connection here.
+//! - An empty line before the request line, which RFC 9112 section 2.2 suggests to ignore for the sake of old
+//!   browsers' POSTs, is refused: no such client opens a connection here.
 //!
 //! # Cost
 //!
-//! Every octet of a head is looked at a constant number of times: by the scanner when it arrives and once
-//! more when the head is whole, by httparse, and by the check of the field it stands in. A request allocates
-//! once, for the list of its fields; comparing patterns of origins or hosts, where there are any, allocates a few short strings.
+//! Every octet of a head is looked at a constant number of times: by the scanner when it arrives and once more
+//! when the head is whole, by httparse, and by the check of the field it stands in. A request allocates once,
+//! for the list of its fields; comparing patterns of origins or hosts, where there are any, allocates a few
+//! short strings. Subprotocols are compared pairwise, at most [`SUBPROTOCOLS_MAX`] of them.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(

@@ -55,8 +55,9 @@ impl OriginRules {
     /// Judges the value of the Origin field, if there is one.
     ///
     /// `host` is what the request was sent to; `secure` whether the client spoke TLS (to us, or to a proxy we
-    /// trust). Under [`OriginPolicy::SameOrigin`] host and port must be the same, letters in any case and default
-    /// ports filled in, and behind TLS the origin must be `https` too: a page that came without TLS may be anybody's.
+    /// trust). Under [`OriginPolicy::SameOrigin`] host and port must be the same, letters in any case and
+    /// default ports filled in, and behind TLS the origin must be `https` too: a page that came without TLS
+    /// may be anybody's.
     /// Without TLS, an `https` origin at its default port passes for a Host without a port: that is how a
     /// request looks behind a proxy that ends TLS, and such a page is trusted more, not less.
     ///
@@ -186,7 +187,8 @@ pub enum OriginPatternError {
     Character,
     /// It has no scheme and no `*` that could stand for one.
     Scheme,
-    /// It goes on after the port, or has user information: an origin has neither. `https://example.com/` is one `/` too long.
+    /// It goes on after the port, or has user information: an origin has neither. `https://example.com/` is
+    /// one `/` too long.
     Path,
 }
 
@@ -415,6 +417,9 @@ mod tests {
         assert!(!fits("https://example.com", "http://example.com"));
         assert!(fits("http://localhost:*", "http://localhost"));
         assert!(fits("*:8080", "http://localhost:8080"));
+        assert!(fits("*", "http://example.com:8080"));
+        assert!(fits("*://*", "http://example.com:8080"));
+        assert!(fits("http://localhost*", "http://localhost:3000"));
         assert!(fits("*.example.com", "http://a.example.com"));
         assert!(fits("http://[::1]", "http://[::1]:80"));
         assert!(fits("http://[::1]:9000", "http://[::1]:9000"));

@@ -204,8 +204,8 @@ impl<'a> PlainRequest<'a> {
 /// # Errors
 /// The first rule that is broken, in the order of the table in the [module's documentation](super).
 pub fn parse_request<'a>(head: &'a [u8], rules: &RequestRules) -> Result<Parsed<'a>, Refusal> {
-    // The scanner has been over these octets when they arrived. It goes over them again, in some ten
-    // nanoseconds, so that this function stands on nothing but its own argument.
+    // The scanner has been over these octets when they arrived. It goes over them again, for less than 0.1 µs,
+    // so that this function stands on nothing but its own argument.
     let head_len = HeadScanner::request()
         .find_end(head, usize::MAX)?
         .ok_or(Refusal::HeadUnfinished)?;

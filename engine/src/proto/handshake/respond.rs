@@ -214,11 +214,11 @@ pub fn write_denial(
     Ok(())
 }
 
-/// Whether header fields of a program may go into a handshake, so that a configuration can be checked before the first
-/// connection.
+/// Whether header fields of a program may go into a handshake, so that a configuration can be checked before
+/// the first connection.
 ///
-/// Reserved are Connection, Upgrade, Host, Content-Length, Transfer-Encoding, Trailer, TE and all names that begin with
-/// `Sec-WebSocket-`.
+/// Reserved are Connection, Upgrade, Host, Content-Length, Transfer-Encoding, Trailer, TE and all names that
+/// begin with `Sec-WebSocket-`.
 ///
 /// # Errors
 /// The first field that may not.
