@@ -30,7 +30,9 @@ mod clock;
 pub(crate) mod epoll;
 mod kernel;
 mod listener;
-mod readiness;
+pub(crate) mod readiness;
+#[cfg(any(test, feature = "sim"))]
+pub(crate) mod sim;
 
 /// A connection of one shard: the slot, and how often the slot was used before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
