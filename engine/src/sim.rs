@@ -546,6 +546,12 @@ impl Client {
         self.network.borrow().unread(self.line)
     }
 
+    /// Octets the server has read.
+    #[must_use]
+    pub fn read_so_far(&self) -> u64 {
+        self.network.borrow().read_so_far(self.line)
+    }
+
     /// What chance did to this client, as opposed to its network: whatever has it was promised
     /// less.
     #[must_use]

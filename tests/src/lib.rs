@@ -1,1 +1,4 @@
 //! What the tests of this crate share.
+
+pub mod peer;
+pub mod wire;

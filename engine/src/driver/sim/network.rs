@@ -102,6 +102,8 @@ struct Up {
     octets: VecDeque<u8>,
     /// How many of them have arrived.
     arrived: usize,
+    /// How many the server has read, all in all.
+    read: u64,
     /// The client says no more, and that this has arrived.
     fin: bool,
     fin_arrived: bool,
@@ -318,6 +320,11 @@ impl Network {
     /// Octets the client has sent and the server has not read.
     pub(crate) fn unread(&self, index: u32) -> usize {
         self.lines[index as usize].up.octets.len()
+    }
+
+    /// Octets of the client the server has read.
+    pub(crate) fn read_so_far(&self, index: u32) -> u64 {
+        self.lines[index as usize].up.read
     }
 
     /// From now on nothing goes wrong, and what stands still for a while goes on.
@@ -790,6 +797,7 @@ impl Network {
         buffer[in_front..count].copy_from_slice(&back[..count - in_front]);
         line.up.octets.drain(..count);
         line.up.arrived -= count;
+        line.up.read += count as u64;
         if torn {
             // A short read has drained the stream: the rest has not come yet, and is told of.
             line.up.arrived = 0;
