@@ -109,6 +109,8 @@ pub enum Cause {
     Transport(std::io::ErrorKind),
     /// The handler panicked; the connection got 1011.
     Panic,
+    /// The opening handshake was cut to make room for a newer one.
+    Shed,
     /// The server was stopped before the closing handshake was over.
     Stopped,
 }

@@ -32,6 +32,9 @@ pub struct Limits {
     /// A message is dropped, and `send` says so, when more than this waits already. Default 64 MiB;
     /// not below `outbound_high`.
     pub outbound_max: usize,
+    /// Opening handshakes under way on a worker at once; for one more, the oldest is cut. Default
+    /// 10,000: about 5 MiB, and far more than a worker can open within the deadline of one.
+    pub opening_max: usize,
     /// Connections a worker holds at once, opening ones included; one more is answered 503.
     /// Default 1,000,000: descriptors run out first, which is survived as well.
     pub connections_max: usize,
@@ -47,6 +50,7 @@ impl Default for Limits {
             outbound_high: 1 << 20,
             outbound_low: 256 << 10,
             outbound_max: 64 << 20,
+            opening_max: 10_000,
             connections_max: 1_000_000,
         }
     }
@@ -139,15 +143,18 @@ pub enum Placement {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum DriverChoice {
-    /// The best one this build and this machine have; today epoll.
+    /// The one that measures better on most machines and loads; today epoll.
     #[default]
     Auto,
     /// Readiness events by epoll.
     Epoll,
+    /// Completions by io_uring. Where the kernel has none, or forbids it, epoll takes its place;
+    /// [`Worker::refused`](crate::Worker::refused) tells.
+    Uring,
 }
 
 /// Everything a server is told; made by [`ServerConfig::builder`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServerConfig {
     pub(crate) protocol: ProtocolConfig,
     pub(crate) sockets: SocketOptions,
@@ -178,18 +185,6 @@ impl Default for ProtocolConfig {
             fail_by_drop: false,
             echo_close: true,
             server_name: Some("Wirebahn".to_owned()),
-        }
-    }
-}
-
-impl Default for ServerConfig {
-    fn default() -> Self {
-        Self {
-            protocol: ProtocolConfig::default(),
-            sockets: SocketOptions::default(),
-            placement: Placement::default(),
-            driver: DriverChoice::default(),
-            workers: 0,
         }
     }
 }

@@ -21,8 +21,47 @@ pub(super) struct Listener<K: Kernel> {
     reserve: Option<K::Reserve>,
     /// There may be connections to accept.
     pub(super) waiting: bool,
-    pause: Duration,
-    pub(super) retry_at: Option<Duration>,
+    pub(super) pause: Pause,
+}
+
+/// How long not to accept, after it failed for want of something that is nobody's fault.
+#[derive(Debug)]
+pub(super) struct Pause {
+    next: Duration,
+    until: Option<Duration>,
+}
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self {
+            next: ACCEPT_PAUSE_MIN,
+            until: None,
+        }
+    }
+}
+
+impl Pause {
+    /// Pauses from `now` on, each time in a row twice as long as the last.
+    pub(super) fn begin(&mut self, now: Duration) {
+        self.until = Some(now + self.next);
+        self.next = (self.next * 2).min(ACCEPT_PAUSE_MAX);
+    }
+
+    /// Accepting went well.
+    pub(super) fn end(&mut self) {
+        *self = Self::default();
+    }
+
+    /// What is left of the pause; zero when it is over, none when there was none. `now` is asked
+    /// for only if it matters.
+    pub(super) fn left(&self, now: impl FnOnce() -> Duration) -> Option<Duration> {
+        self.until.map(|until| until.saturating_sub(now()))
+    }
+
+    /// Accepting is tried: the pause is forgotten, but not how long the next one is.
+    fn lift(&mut self) {
+        self.until = None;
+    }
 }
 
 impl<K: Kernel> Listener<K> {
@@ -30,24 +69,27 @@ impl<K: Kernel> Listener<K> {
         Self {
             reserve: kernel.reserve(),
             waiting: false,
-            pause: ACCEPT_PAUSE_MIN,
-            retry_at: None,
+            pause: Pause::default(),
         }
     }
 
+    pub(super) fn is_paused(&self) -> bool {
+        self.pause.until.is_some()
+    }
+
     pub(super) fn is_due(&self, kernel: &K) -> bool {
-        match self.retry_at {
-            Some(at) => kernel.now() >= at,
+        match self.pause.left(|| kernel.now()) {
+            Some(left) => left.is_zero(),
             None => self.waiting,
         }
     }
 
     /// The next connection; none when there is none for now.
     pub(super) fn next(&mut self, kernel: &mut K) -> io::Result<Option<(K::Stream, SocketAddr)>> {
-        self.retry_at = None;
+        self.pause.lift();
         match kernel.accept() {
             Ok(accepted) => {
-                self.pause = ACCEPT_PAUSE_MIN;
+                self.pause.end();
                 if self.reserve.is_none() {
                     self.reserve = kernel.reserve();
                 }
@@ -59,8 +101,7 @@ impl<K: Kernel> Listener<K> {
             }
             Err(error) if is_starved(&error) => {
                 self.turn_away(kernel);
-                self.retry_at = Some(kernel.now() + self.pause);
-                self.pause = (self.pause * 2).min(ACCEPT_PAUSE_MAX);
+                self.pause.begin(kernel.now());
                 Err(error)
             }
             // The connection is to blame (it is gone already, or a filter forbids it): the next
@@ -87,7 +128,7 @@ impl<K: Kernel> Listener<K> {
 }
 
 /// Out of descriptors (the process, the system) or of memory for sockets: no connection's fault.
-fn is_starved(error: &io::Error) -> bool {
+pub(super) fn is_starved(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)

@@ -31,8 +31,13 @@ pub(crate) mod epoll;
 mod kernel;
 mod listener;
 pub(crate) mod readiness;
+<<<<<<< HEAD
 #[cfg(any(test, feature = "sim"))]
 pub(crate) mod sim;
+=======
+#[allow(unsafe_code)] // lends memory to the kernel
+pub(crate) mod uring;
+>>>>>>> main
 
 /// A connection of one shard: the slot, and how often the slot was used before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,8 +78,11 @@ pub(crate) trait Sink {
     /// What may leave now, in order.
     fn gather<'a>(&'a mut self, key: Key, slices: &mut Slices<'a>);
 
-    /// So much of it left; 0 when the transport takes no more for now.
+    /// So much of it left; what did not may move again.
     fn sent(&mut self, key: Key, count: usize);
+
+    /// The transport takes no more for now.
+    fn blocked(&mut self, key: Key);
 
     /// What to do with the transport now.
     fn wish(&mut self, key: Key) -> Wish;

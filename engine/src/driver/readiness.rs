@@ -143,8 +143,7 @@ impl<K: Kernel> Readiness<K> {
         let retry = self
             .listener
             .as_ref()
-            .and_then(|listener| listener.retry_at)
-            .map(|at| at.saturating_sub(self.kernel.now()));
+            .and_then(|listener| listener.pause.left(|| self.kernel.now()));
         [wait, retry].into_iter().flatten().min()
     }
 
@@ -163,7 +162,7 @@ impl<K: Kernel> Readiness<K> {
 
     fn accept(&mut self, sink: &mut impl Sink) {
         if !sink.accepts() {
-            // What the kernel has queued is taken first, so that closing resets nobody.
+            // What the kernel has queued is reset: nothing was promised to it yet.
             if self.listener.take().is_some() {
                 self.kernel.unlisten();
             }
@@ -176,7 +175,12 @@ impl<K: Kernel> Readiness<K> {
             match listener.next(&mut self.kernel) {
                 Ok(Some((stream, peer))) => self.admit(stream, peer, sink),
                 Ok(None) => return,
-                Err(error) => sink.accept_failed(&error),
+                Err(error) => {
+                    sink.accept_failed(&error);
+                    if listener.is_paused() {
+                        return;
+                    }
+                }
             }
         }
         if let Some(listener) = self.listener.as_mut() {
@@ -257,12 +261,17 @@ impl<K: Kernel> Readiness<K> {
             drop(slices);
             match written {
                 Ok(count) => {
-                    socket.blocked = count < offered;
+                    let blocked = count < offered;
+                    socket.blocked = blocked;
                     sink.sent(key, count);
+                    if blocked {
+                        sink.blocked(key);
+                    }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     socket.blocked = true;
                     sink.sent(key, 0);
+                    sink.blocked(key);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => sink.sent(key, 0),
                 Err(error) => return self.close(key, Some(error.kind()), sink),

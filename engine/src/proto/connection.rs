@@ -143,11 +143,6 @@ impl Connection {
         }
         *opening = None;
         if !link.state.hears() {
-            if link.state == State::Flushing(End::Close) && !input.rest().is_empty() {
-                // Octets after a Close frame mean that more may come, and closing over unread
-                // octets resets the transport: our last words must be read first.
-                link.state = State::Flushing(End::Linger);
-            }
             input.discard();
             receiver.clear(env.pool);
             return None;
@@ -221,10 +216,7 @@ fn next_request<'a>(
         }
     };
     let head: &[u8] = match opening.as_deref() {
-        None => {
-            let head = input.take_all();
-            head
-        }
+        None => input.take_all(),
         Some(torn) => {
             input.discard();
             &torn.head
@@ -564,7 +556,7 @@ impl Link {
     pub fn refuse(&mut self, refusal: Refusal, env: &mut Env<'_>) {
         let server = env.config.server_name.as_deref();
         self.outbox.append(env.pool, |block| {
-            handshake::write_refusal(block, refusal, server)
+            handshake::write_refusal(block, refusal, server);
         });
         self.step(Step::Refuse, env.now);
     }
@@ -603,15 +595,14 @@ impl Link {
         self.pinged = None;
     }
 
-    /// `count` octets of what was gathered have left; 0 when the transport takes no more. Says
-    /// whether the program, which was told to wait, may now go on.
+    /// `count` octets of what was gathered have left. Says whether the program, which was told to
+    /// wait, may now go on.
     #[inline]
     pub fn sent(&mut self, count: usize, env: &mut Env<'_>) -> bool {
         self.outbox.sent(count, env.pool);
         if self.outbox.is_empty() {
             self.stalled = None;
-        } else if count > 0 || self.stalled.is_none() {
-            self.hurry |= self.stalled.is_none();
+        } else if count > 0 && self.stalled.is_some() {
             self.stalled = Some(env.now);
         }
         if count > 0 && self.late_ping.is_some() {
@@ -624,6 +615,14 @@ impl Link {
             self.owes_writable = false;
         }
         writable
+    }
+
+    /// The transport takes no more for now.
+    pub fn blocked(&mut self, now: Tick) {
+        if self.stalled.is_none() && !self.outbox.is_empty() {
+            self.stalled = Some(now);
+            self.hurry = true;
+        }
     }
 
     /// The peer shut its side of the transport.

@@ -220,7 +220,7 @@ mod tests {
                     for cut in 0..count {
                         match decode(&octets[..cut], role) {
                             Ok(Decoded::Incomplete(needed)) => {
-                                assert!(needed > cut && needed <= count)
+                                assert!(needed > cut && needed <= count);
                             }
                             other => panic!("{cut} of {count} octets gave {other:?}"),
                         }

@@ -28,6 +28,9 @@ const ENTROPY_LEN: usize = 4096;
 
 /// Spare buffers and randomness of one shard.
 #[derive(Debug)]
+// The records stay boxed while they are kept: a connection holds a pointer to one, and lending it
+// must not move it.
+#[allow(clippy::vec_box)]
 pub struct Pool {
     blocks: Vec<Vec<u8>>,
     queues: Vec<Box<Queue>>,

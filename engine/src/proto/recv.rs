@@ -397,3 +397,195 @@ fn close(payload: &[u8]) -> Result<Item<'_>, Violation> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Frames as a client sends them.
+    fn frame(fin: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
+        let key = [0xA1, 0x5C, 0x03, 0xF7];
+        let (head, len) = frame::encode(&Header {
+            fin,
+            opcode,
+            key: Some(key),
+            len: payload.len() as u64,
+        });
+        let mut octets = head[..len].to_vec();
+        nvx::mask_extend(&mut octets, payload, key);
+        octets
+    }
+
+    /// What a receiver makes of octets that come in pieces of `step`.
+    fn receive(
+        octets: &[u8],
+        step: usize,
+        limits: &Limits,
+    ) -> (Vec<String>, Option<Violation>, usize) {
+        let (mut receiver, mut pool) = (Receiver::default(), Pool::new());
+        let rules = Rules::new(Role::Server, limits);
+        let mut items = Vec::new();
+        let mut taken = 0;
+        for piece in octets.chunks(step.max(1)) {
+            let mut piece = piece.to_vec();
+            let mut input = Input::new(&mut piece);
+            loop {
+                match receiver.next(&mut input, &rules, &mut pool) {
+                    Ok(None) => break,
+                    Ok(Some(item)) => items.push(format!("{item:?}")),
+                    Err(violation) => return (items, Some(violation), taken),
+                }
+            }
+            taken += step;
+        }
+        (items, None, taken)
+    }
+
+    #[test]
+    fn pieces_make_no_difference() {
+        let limits = Limits::default();
+        let mut octets = frame(true, Opcode::Text, "grüß".as_bytes());
+        octets.extend(frame(false, Opcode::Text, "in drei ".as_bytes()));
+        octets.extend(frame(true, Opcode::Ping, b"between"));
+        octets.extend(frame(false, Opcode::Continuation, "St\u{fc}".as_bytes()));
+        octets.extend(frame(false, Opcode::Continuation, b""));
+        octets.extend(frame(true, Opcode::Pong, b""));
+        octets.extend(frame(true, Opcode::Continuation, "cken".as_bytes()));
+        octets.extend(frame(true, Opcode::Binary, &[7; 70_000]));
+        octets.extend(frame(true, Opcode::Binary, b""));
+        octets.extend(frame(true, Opcode::Close, b"\x03\xe8bye"));
+        let (whole, none, _) = receive(&octets, octets.len(), &limits);
+        assert_eq!(none, None);
+        assert_eq!(whole.len(), 7, "{whole:?}");
+        assert_eq!(whole[3], "Message(Text(\"in drei Stücken\"))");
+        for step in [1, 2, 3, 5, 7, 13, 14, 15, 64, 1000, 69_999] {
+            assert_eq!(
+                receive(&octets, step, &limits),
+                (whole.clone(), None, octets.len().next_multiple_of(step))
+            );
+        }
+    }
+
+    #[test]
+    fn a_bad_character_fails_before_its_frame_is_complete() {
+        let limits = Limits::default();
+        let octets = frame(
+            true,
+            Opcode::Text,
+            b"sound until here: \xC0 and more after it",
+        );
+        let bad_at = octets.len() - " and more after it".len();
+        let (items, violation, taken) = receive(&octets, 1, &limits);
+        assert_eq!((items.len(), violation), (0, Some(Violation::InvalidUtf8)));
+        assert_eq!(taken, bad_at - 1);
+    }
+
+    #[test]
+    fn limits_are_inclusive_and_cut_at_the_header_that_breaks_them() {
+        let mut limits = Limits {
+            message_size_max: 10,
+            frame_size_max: 8,
+            fragments_max: 3,
+            ..Limits::default()
+        };
+        let ok = [
+            frame(false, Opcode::Binary, &[1; 8]),
+            frame(true, Opcode::Continuation, &[1; 2]),
+        ]
+        .concat();
+        assert_eq!(receive(&ok, 4, &limits).1, None);
+        let long = [
+            frame(false, Opcode::Binary, &[1; 8]),
+            frame(true, Opcode::Continuation, &[1; 3]),
+        ]
+        .concat();
+        let (_, violation, taken) = receive(&long, 1, &limits);
+        assert_eq!(violation, Some(Violation::MessageTooBig));
+        assert_eq!(taken, 14 + 5, "at the last octet of the second header");
+        assert_eq!(
+            receive(&frame(true, Opcode::Binary, &[1; 9]), 99, &limits).1,
+            Some(Violation::FrameTooBig)
+        );
+        limits.message_size_max = 1000;
+        let pieces = |count| {
+            let mut octets = frame(false, Opcode::Text, b"");
+            for _ in 0..count {
+                octets.extend(frame(false, Opcode::Continuation, b""));
+            }
+            octets
+        };
+        assert_eq!(receive(&pieces(2), 99, &limits).1, None);
+        assert_eq!(
+            receive(&pieces(3), 99, &limits).1,
+            Some(Violation::TooManyFragments)
+        );
+    }
+
+    #[test]
+    fn fragments_keep_their_order() {
+        let limits = Limits::default();
+        let cases = [
+            (
+                frame(true, Opcode::Continuation, b"x"),
+                Violation::NothingToContinue,
+            ),
+            (
+                [
+                    frame(false, Opcode::Text, b"x"),
+                    frame(true, Opcode::Text, b"x"),
+                ]
+                .concat(),
+                Violation::MessageInMessage,
+            ),
+            (
+                [
+                    frame(false, Opcode::Text, b"x"),
+                    frame(false, Opcode::Binary, b""),
+                ]
+                .concat(),
+                Violation::MessageInMessage,
+            ),
+            (
+                [
+                    frame(false, Opcode::Text, b"\xE4"),
+                    frame(true, Opcode::Continuation, b""),
+                ]
+                .concat(),
+                Violation::InvalidUtf8,
+            ),
+            (frame(true, Opcode::Close, b"\x03"), Violation::CloseLength),
+            (
+                frame(true, Opcode::Close, b"\x03\xED"),
+                Violation::CloseCode,
+            ),
+            (
+                frame(true, Opcode::Close, b"\x03\xE8\xFF"),
+                Violation::CloseReason,
+            ),
+        ];
+        for (octets, violation) in cases {
+            for step in [1, 3, 100] {
+                assert_eq!(receive(&octets, step, &limits).1, Some(violation));
+            }
+        }
+    }
+
+    #[test]
+    fn an_idle_receiver_holds_nothing() {
+        let (mut receiver, mut pool) = (Receiver::default(), Pool::new());
+        let rules = Rules::new(Role::Server, &Limits::default());
+        let mut octets = frame(false, Opcode::Text, b"one, ");
+        octets.extend(frame(true, Opcode::Continuation, b"two"));
+        let mut input = Input::new(&mut octets);
+        assert!(
+            receiver
+                .next(&mut input, &rules, &mut pool)
+                .unwrap()
+                .is_some()
+        );
+        assert!(receiver.held() > 0);
+        assert_eq!(receiver.next(&mut input, &rules, &mut pool), Ok(None));
+        assert_eq!(receiver.held(), 0);
+        assert!(pool.kept() > 0);
+    }
+}

@@ -81,6 +81,8 @@ counters! {
     violations,
     /// Connections ended by a deadline.
     timeouts,
+    /// Opening handshakes cut to make room for newer ones.
+    shed,
     /// Panics of handlers.
     panics,
     /// Failures to accept.

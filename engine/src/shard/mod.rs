@@ -80,6 +80,8 @@ pub(crate) struct Shard<H: Handler> {
     due: VecDeque<Key>,
     /// Publishers that are not read from until the backlog is gone.
     held: Vec<Key>,
+    /// Accepted connections in order, those that are still opening and some that no longer are.
+    opening: VecDeque<Key>,
     drain: Drain,
 }
 
@@ -144,6 +146,7 @@ impl<H: Handler> Shard<H> {
             batch: None,
             due: VecDeque::new(),
             held: Vec::new(),
+            opening: VecDeque::new(),
             drain: Drain::No,
         }
     }
@@ -318,6 +321,41 @@ impl<H: Handler> Shard<H> {
         }
     }
 
+    /// Makes room for an opening handshake: who has been at it longest is cut. A crowd that never
+    /// finishes, or only drips, so cannot keep others out.
+    fn shed_opening(&mut self) {
+        let max = self.config.limits.opening_max;
+        let open = usize::try_from(self.outside.counters.connected).unwrap_or(usize::MAX);
+        if self.table.len().saturating_sub(open) < max {
+            return;
+        }
+        while let Some(key) = self.opening.pop_front() {
+            let Some(entry) = self.table.get_mut(key) else {
+                continue;
+            };
+            let link = entry.connection.link_mut();
+            if link.state() == State::Opening {
+                link.cut(Cause::Shed, self.now);
+                self.outside.counters.shed += 1;
+                self.due.push_back(key);
+                return;
+            }
+        }
+    }
+
+    /// Remembers the order in which connections came, at most twice as many as may be opening.
+    fn queue_opening(&mut self, key: Key) {
+        self.opening.push_back(key);
+        if self.opening.len() > 2 * self.config.limits.opening_max {
+            let table = &mut self.table;
+            self.opening.retain(|&key| {
+                table
+                    .get_mut(key)
+                    .is_some_and(|entry| entry.connection.link().state() == State::Opening)
+            });
+        }
+    }
+
     /// Publishers may be read from again once nothing waits for another shard.
     fn release_held(&mut self) {
         if self.held.is_empty() || self.outside.is_backlogged() {
@@ -415,6 +453,7 @@ impl<H: Handler> Sink for Shard<H> {
             self.outside.counters.refused += 1;
             return None;
         }
+        self.shed_opening();
         self.outside.counters.accepted += 1;
         let now = self.now;
         let key = self.table.insert(|key| Entry {
@@ -425,6 +464,7 @@ impl<H: Handler> Sink for Shard<H> {
             held: false,
         });
         self.set_deadline(key);
+        self.queue_opening(key);
         Some(key)
     }
 
@@ -505,6 +545,12 @@ impl<H: Handler> Sink for Shard<H> {
         if catch_unwind(AssertUnwindSafe(|| scene.writable(entry))).is_err() {
             scene.outside.counters.panics += 1;
             entry.connection.link_mut().panicked(&mut scene.env);
+        }
+    }
+
+    fn blocked(&mut self, key: Key) {
+        if let Some(entry) = self.table.get_mut(key) {
+            entry.connection.link_mut().blocked(self.now);
         }
     }
 
@@ -764,5 +810,18 @@ impl Forming {
             octets,
             cursor: 0,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an idle connection costs here: its entry, its generation, its timer. The driver adds
+    /// its socket. The README states the sum as measured; this keeps it from growing unseen.
+    #[test]
+    fn an_idle_connection_is_small() {
+        let entry = size_of::<Entry<()>>();
+        assert!(entry <= 224, "{entry} octets");
     }
 }

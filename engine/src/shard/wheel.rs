@@ -195,7 +195,7 @@ mod tests {
                     set.insert(index, deadline);
                 }
                 _ => {
-                    let step = if random(&mut seed) % 50 == 0 {
+                    let step = if random(&mut seed).is_multiple_of(50) {
                         200_000
                     } else {
                         random(&mut seed) % 500
