@@ -31,13 +31,10 @@ pub(crate) mod epoll;
 mod kernel;
 mod listener;
 pub(crate) mod readiness;
-<<<<<<< HEAD
 #[cfg(any(test, feature = "sim"))]
 pub(crate) mod sim;
-=======
 #[allow(unsafe_code)] // lends memory to the kernel
 pub(crate) mod uring;
->>>>>>> main
 
 /// A connection of one shard: the slot, and how often the slot was used before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
