@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use crate::dispatch::{self, SHORT};
+use crate::dispatch;
 
 /// A UTF-8 validator that takes its text in pieces and fails fast.
 ///
@@ -53,14 +53,7 @@ impl Utf8 {
     /// answers index 0 until [`reset`](Self::reset).
     #[inline]
     pub fn validate(&mut self, bytes: &[u8]) -> Result<(), InvalidAt> {
-        let verdict = if bytes.len() < SHORT
-            && self.state == State::Boundary
-            && dispatch::short_is_ascii(bytes)
-        {
-            return Ok(());
-        } else {
-            dispatch::active().run_validate(bytes, self.state)
-        };
+        let verdict = dispatch::validate(bytes, self.state);
         self.settle(verdict)
     }
 
