@@ -414,7 +414,7 @@ pub(crate) unsafe fn mask(source: *const u8, target: *mut u8, len: usize, key: [
     // invariant of `Raw`.
     unsafe {
         if len < SHORT {
-            baseline::mask(source, target, len, key);
+            baseline::mask::<false>(source, target, len, key);
         } else {
             (active().raw.mask)(source, target, len, key);
         }
@@ -434,26 +434,26 @@ pub(crate) unsafe fn mask_validate(
     key: [u8; 4],
     state: State,
 ) -> Verdict {
-    // SAFETY: the pointers are as promised, and the slice covers octets just
-    // written; the CPU has the tier, by the invariant of `Raw`.
+    // SAFETY: the pointers are as promised; the CPU has the tier, by the
+    // invariant of `Raw`. The baseline stored nothing if it says no.
     unsafe {
-        if len < SHORT {
-            let ascii = baseline::mask(source, target, len, key);
-            if ascii && state == State::Boundary {
-                return Ok(state);
-            }
-            let plain = core::slice::from_raw_parts(target, len);
-            active().run_validate(plain, state)
-        } else {
-            (active().raw.mask_validate)(source, target, len, key, state)
+        if len < SHORT
+            && state == State::Boundary
+            && baseline::mask::<true>(source, target, len, key)
+        {
+            return Ok(state);
         }
+        (active().raw.mask_validate)(source, target, len, key, state)
     }
 }
 
 /// Validates a slice by whatever is fastest here.
 #[inline]
 pub(crate) fn validate(bytes: &[u8], state: State) -> Verdict {
-    if bytes.len() < SHORT && state == State::Boundary && baseline::is_ascii(bytes) {
+    // SAFETY: the length is looked at first.
+    let ascii =
+        unsafe { bytes.len() < SHORT && state == State::Boundary && baseline::is_ascii(bytes) };
+    if ascii {
         return Ok(state);
     }
     active().run_validate(bytes, state)
@@ -471,28 +471,37 @@ mod baseline {
     #[cfg(target_arch = "x86_64")]
     type Lanes = core::arch::x86_64::__m128i;
 
-    use crate::generic::mask::{short, short_is_ascii};
+    use super::SHORT;
+    use crate::generic::mask::{SHORT_MAX, short, short_is_ascii};
 
-    /// Masks, and says whether the outcome is ASCII.
+    /// Masks; with `TEXT` only if the outcome is ASCII, and says so.
     ///
     /// # Safety
     ///
-    /// As for [`mask`](super::mask).
+    /// As for [`mask`](super::mask), and `len` is below [`SHORT`].
     #[inline(always)]
-    pub(super) unsafe fn mask(
+    pub(super) unsafe fn mask<const TEXT: bool>(
         source: *const u8,
         target: *mut u8,
         len: usize,
         key: [u8; 4],
     ) -> bool {
+        const { assert!(SHORT <= SHORT_MAX) }
         // SAFETY: the caller's promise is the one asked for, and these lanes are
         // in every CPU of the architecture.
-        unsafe { short::<Lanes>(source, target, len, key) }
+        unsafe { short::<Lanes, TEXT>(source, target, len, key) }
     }
 
+    /// Whether a slice is ASCII.
+    ///
+    /// # Safety
+    ///
+    /// - The slice has fewer than [`SHORT`] octets.
     #[inline(always)]
-    pub(super) fn is_ascii(bytes: &[u8]) -> bool {
-        // SAFETY: these lanes are in every CPU of the architecture.
+    pub(super) unsafe fn is_ascii(bytes: &[u8]) -> bool {
+        debug_assert!(bytes.len() < SHORT);
+        // SAFETY: the caller looked at the length, and these lanes are in every
+        // CPU of the architecture.
         unsafe { short_is_ascii::<Lanes>(bytes) }
     }
 }
@@ -503,10 +512,36 @@ mod baseline {
     all(target_arch = "aarch64", target_endian = "little")
 )))]
 mod baseline {
-    pub(super) use crate::scalar::mask_verdict as mask;
+    use crate::scalar;
 
+    /// Masks; with `TEXT` only if the outcome is ASCII, and says so.
+    ///
+    /// # Safety
+    ///
+    /// As for [`mask`](super::mask).
     #[inline(always)]
-    pub(super) fn is_ascii(bytes: &[u8]) -> bool {
+    pub(super) unsafe fn mask<const TEXT: bool>(
+        source: *const u8,
+        target: *mut u8,
+        len: usize,
+        key: [u8; 4],
+    ) -> bool {
+        if TEXT {
+            // No way to know without storing: leave it to the kernel.
+            return false;
+        }
+        // SAFETY: the caller's promise is the one asked for.
+        unsafe { scalar::mask(source, target, len, key) };
+        true
+    }
+
+    /// Whether a slice is ASCII.
+    ///
+    /// # Safety
+    ///
+    /// None: it asks for nothing here, but does where there are lanes.
+    #[inline(always)]
+    pub(super) unsafe fn is_ascii(bytes: &[u8]) -> bool {
         bytes.is_ascii()
     }
 }

@@ -29,6 +29,7 @@ pub(crate) trait Vector: Copy {
 
 /// A register that can say where octets in sequence are not UTF-8.
 pub(crate) trait Lookup: Vector {
+    unsafe fn zero() -> Self;
     /// Zeros, and `octet` in the last lane.
     unsafe fn last(octet: u8) -> Self;
     /// Where `self`, coming right behind `before`, does not continue as UTF-8.
@@ -40,6 +41,8 @@ pub(crate) trait Lookup: Vector {
     unsafe fn faults(self, before: Self) -> Self;
     /// Whether answers of [`faults`](Self::faults) tell of none.
     unsafe fn is_faultless(self) -> bool;
+    /// Whether some lane is above its limit, of which `limits` has one a lane.
+    unsafe fn exceeds(self, limits: *const u8) -> bool;
     /// The first `count` lanes from memory (0 < `count` < `LANES`), the others
     /// anything.
     unsafe fn load_first(source: *const u8, count: usize) -> Self;

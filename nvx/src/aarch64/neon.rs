@@ -108,6 +108,12 @@ impl Nibbles for uint8x16_t {
 
 impl Lookup for uint8x16_t {
     #[inline(always)]
+    unsafe fn zero() -> Self {
+        // SAFETY: NEON is always there.
+        unsafe { vdupq_n_u8(0) }
+    }
+
+    #[inline(always)]
     unsafe fn last(octet: u8) -> Self {
         // SAFETY: NEON is always there.
         unsafe { vsetq_lane_u8::<15>(octet, vdupq_n_u8(0)) }
@@ -123,6 +129,12 @@ impl Lookup for uint8x16_t {
     unsafe fn is_faultless(self) -> bool {
         // SAFETY: NEON is always there.
         unsafe { vmaxvq_u8(self) == 0 }
+    }
+
+    #[inline(always)]
+    unsafe fn exceeds(self, limits: *const u8) -> bool {
+        // SAFETY: NEON is always there; there is a limit for each lane.
+        unsafe { !vqsubq_u8(self, Self::load(limits)).is_faultless() }
     }
 
     #[inline(always)]
@@ -175,11 +187,7 @@ unsafe fn mask_validate(
 ) -> Verdict {
     // SAFETY: the feed is as long as the caller says.
     unsafe {
-        let feed = Masked {
-            source,
-            target,
-            key: uint8x16_t::repeat(key),
-        };
+        let feed = Masked::<uint8x16_t>::new(source, target, key);
         validation::validate::<uint8x16_t, _>(feed, len, state)
     }
 }

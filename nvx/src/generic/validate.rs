@@ -3,22 +3,27 @@
 //!
 //! ```text
 //! before = the state we come from, as an octet that leaves the same due
+//! until the stores are aligned, if there are any: one register, not full
 //! for each group of four registers:
 //!     if all is ASCII: only what was open before can be wrong
 //!     else: each register is tested against the one before
 //!     anything wrong: the automaton finds out where
 //! the rest by single registers, then one that is not full
-//! the state is what the last three octets leave open
+//! anything open in the last three lanes: the automaton finds out what
 //! ```
 //!
 //! Departures made for speed: the test for ASCII is one per group; a bad octet
 //! is looked for a group at a time, so it is found at most `4 * LANES` octets
-//! late, but reported exactly.
+//! late, but reported exactly. Plain text that was just stored is read back only
+//! where a character is torn or bad: reading back a part of it stalls.
 
 use core::slice;
 
+use crate::mask::rotated;
 use crate::utf8::{State, Verdict};
 use crate::vector::{Lookup, Vector};
+
+use super::mask::ALIGN_FROM;
 
 /// Registers of plain text, taken in order and each once.
 ///
@@ -34,6 +39,11 @@ pub(crate) trait Feed<V: Vector>: Copy {
     unsafe fn take_first(self, at: usize, count: usize) -> V
     where
         V: Lookup;
+    /// How many octets to take first, so that registers taken from there on are
+    /// aligned where they are stored; less than `LANES`, and 0 if it is no use.
+    fn unaligned(self, len: usize) -> usize;
+    /// The same feed for registers that begin a multiple of `LANES` behind `at`.
+    unsafe fn phased(self, at: usize) -> Self;
     /// Where plain text can be read again, as far as it was taken.
     fn plain(self) -> *const u8;
 }
@@ -59,6 +69,16 @@ impl<V: Vector> Feed<V> for Plain {
     }
 
     #[inline(always)]
+    fn unaligned(self, _: usize) -> usize {
+        0
+    }
+
+    #[inline(always)]
+    unsafe fn phased(self, _: usize) -> Self {
+        self
+    }
+
+    #[inline(always)]
     fn plain(self) -> *const u8 {
         self.0
     }
@@ -67,11 +87,27 @@ impl<V: Vector> Feed<V> for Plain {
 /// Text that is masked: taking a register stores it unmasked.
 #[derive(Clone, Copy)]
 pub(crate) struct Masked<V> {
-    pub(crate) source: *const u8,
-    pub(crate) target: *mut u8,
-    /// The key, repeated. In phase at all octets asked for, which are multiples
-    /// of `LANES`.
-    pub(crate) key: V,
+    source: *const u8,
+    target: *mut u8,
+    key: [u8; 4],
+    /// The key, in phase at all octets asked for until `phased` says otherwise.
+    repeated: V,
+}
+
+impl<V: Vector> Masked<V> {
+    /// # Safety
+    ///
+    /// - The CPU has the tier of `V`.
+    #[inline(always)]
+    pub(crate) unsafe fn new(source: *const u8, target: *mut u8, key: [u8; 4]) -> Self {
+        Self {
+            source,
+            target,
+            key,
+            // SAFETY: the caller's promise is the one asked for.
+            repeated: unsafe { V::repeat(key) },
+        }
+    }
 }
 
 impl<V: Vector> Feed<V> for Masked<V> {
@@ -79,7 +115,7 @@ impl<V: Vector> Feed<V> for Masked<V> {
     unsafe fn take(self, at: usize) -> V {
         // SAFETY: the caller promises that the octets are within the text.
         unsafe {
-            let plain = V::load(self.source.add(at)).xor(self.key);
+            let plain = V::load(self.source.add(at)).xor(self.repeated);
             plain.store(self.target.add(at));
             plain
         }
@@ -92,10 +128,26 @@ impl<V: Vector> Feed<V> for Masked<V> {
     {
         // SAFETY: the caller promises that the octets are within the text.
         unsafe {
-            let plain = V::load_first(self.source.add(at), count).xor(self.key);
+            let plain = V::load_first(self.source.add(at), count).xor(self.repeated);
             plain.store_first(self.target.add(at), count);
             plain.keep_first(count)
         }
+    }
+
+    #[inline(always)]
+    fn unaligned(self, len: usize) -> usize {
+        if len >= ALIGN_FROM * V::LANES {
+            self.target.addr().wrapping_neg() % V::LANES
+        } else {
+            0
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn phased(self, at: usize) -> Self {
+        // SAFETY: the caller has the tier.
+        let repeated = unsafe { V::repeat(rotated(self.key, at)) };
+        Self { repeated, ..self }
     }
 
     #[inline(always)]
@@ -111,17 +163,39 @@ impl<V: Vector> Feed<V> for Masked<V> {
 /// - The feed was made for `len` octets.
 /// - The CPU has the tier of `V`.
 #[inline(always)]
-pub(crate) unsafe fn validate<V: Lookup, F: Feed<V>>(feed: F, len: usize, state: State) -> Verdict {
+pub(crate) unsafe fn validate<V: Lookup, F: Feed<V>>(
+    mut feed: F,
+    len: usize,
+    state: State,
+) -> Verdict {
     if state == State::Failed {
         return Err(0);
     }
     // SAFETY: every register is taken within `len`, and the automaton is shown
     // only octets that were taken.
     unsafe {
-        let mut before = V::last(stand_in(state));
         // Whether the octets in `before` may leave a character open.
         let mut open = state != State::Boundary;
-        let mut at = 0;
+        let mut before = if open {
+            V::last(stand_in(state))
+        } else {
+            V::zero()
+        };
+        let mut at = feed.unaligned(len);
+        if at > 0 {
+            let a = feed.take_first(0, at);
+            if open || !a.is_ascii() {
+                if !a.faults(before).keep_first(at).is_faultless() {
+                    return locate(feed.plain(), 0, at, state);
+                }
+                // The octets that matter are not in the last lanes, where the
+                // next register looks for them: so by way of the state.
+                let state = state_after(a, before, at, feed.plain(), at, state)?;
+                open = state != State::Boundary;
+                before = V::last(stand_in(state));
+            }
+            feed = feed.phased(at);
+        }
         while len - at >= 4 * V::LANES {
             let a = feed.take(at);
             let b = feed.take(at + V::LANES);
@@ -159,13 +233,60 @@ pub(crate) unsafe fn validate<V: Lookup, F: Feed<V>>(feed: F, len: usize, state:
         if count > 0 {
             let a = feed.take_first(at, count);
             let ascii = a.is_ascii();
-            // Zeros behind the last octet are none of the text's faults.
-            if (open || !ascii) && !a.faults(before).keep_first(count).is_faultless() {
-                return locate(feed.plain(), at, len, state);
+            if open || !ascii {
+                // Zeros behind the last octet are none of the text's faults.
+                if !a.faults(before).keep_first(count).is_faultless() {
+                    return locate(feed.plain(), at, len, state);
+                }
+                return state_after(a, before, count, feed.plain(), len, state);
             }
+        } else if open {
+            return state_after(before, V::zero(), V::LANES, feed.plain(), len, state);
         }
-        left_open(slice::from_raw_parts(feed.plain(), len), state)
+        Ok(State::Boundary)
     }
+}
+
+/// The state after `len` octets in which no fault was found, the last `count` of
+/// which are the first lanes of `last`, with `before` before them.
+///
+/// Most texts end between two characters, and the registers show it. Only if
+/// they do not, the automaton looks at the octets.
+///
+/// # Safety
+///
+/// - `plain` is readable for `len` octets.
+/// - `count` is from 1 to `LANES`; what is in lanes from `count` on is no matter.
+/// - The CPU has the tier of `V`.
+#[inline(always)]
+unsafe fn state_after<V: Lookup>(
+    last: V,
+    before: V,
+    count: usize,
+    plain: *const u8,
+    len: usize,
+    state: State,
+) -> Verdict {
+    /// Above these a character is open, by the place from the end: three octets
+    /// from it one of four, two from it one of three, last one of any kind.
+    static LIMITS: [u8; 192] = {
+        let mut limits = [0xFF; 192];
+        limits[125] = 0xEF;
+        limits[126] = 0xDF;
+        limits[127] = 0xBF;
+        limits
+    };
+    const { assert!(V::LANES <= 64) }
+    debug_assert!(0 < count && count <= V::LANES);
+    // SAFETY: there are 128 limits before the end, enough for two registers, and
+    // 64 behind, as many as there can be lanes from `count` on.
+    unsafe {
+        let limits = LIMITS.as_ptr().add(128 - count);
+        if last.exceeds(limits) || before.exceeds(limits.sub(V::LANES)) {
+            return left_open(slice::from_raw_parts(plain, len), state);
+        }
+    }
+    Ok(State::Boundary)
 }
 
 /// An octet that leaves due what `state` has due.
@@ -183,17 +304,13 @@ const fn stand_in(state: State) -> u8 {
     }
 }
 
-/// The state after text that was found without faults: what its last three
-/// octets leave open. An octet that begins no character shows here if it is the
-/// last.
-#[inline(always)]
+/// The state after text that was found without faults but not at its end: what
+/// its last three octets leave open. An octet that begins no character shows
+/// here if it is the last.
+#[cold]
+#[inline(never)]
 fn left_open(text: &[u8], state: State) -> Verdict {
-    match text {
-        // A torn character may reach past the front: the automaton knows.
-        [] | [_] | [_, _] | [_, _, _] => state.run(text),
-        [.., 0x00..=0x7F] => Ok(State::Boundary),
-        _ => resume(text, text.len(), text.len()),
-    }
+    resume(text, text.len(), state)
 }
 
 /// Finds the fault seen in octets `from..until`: by the automaton, from the last
@@ -207,11 +324,7 @@ fn left_open(text: &[u8], state: State) -> Verdict {
 unsafe fn locate(plain: *const u8, from: usize, until: usize, state: State) -> Verdict {
     // SAFETY: the caller's promise is the one asked for.
     let text = unsafe { slice::from_raw_parts(plain, until) };
-    let verdict = if from == 0 {
-        state.run(text)
-    } else {
-        resume(text, from, until)
-    };
+    let verdict = resume(text, from, state);
     debug_assert!(
         verdict.is_err(),
         "the registers saw a fault, the automaton none"
@@ -219,17 +332,22 @@ unsafe fn locate(plain: *const u8, from: usize, until: usize, state: State) -> V
     verdict
 }
 
-/// Runs the automaton over `text[..until]` from the last octet before `from`
+/// Runs the automaton to the end of `text`, from the last octet before `from`
 /// that begins a character, at most three back.
 ///
-/// `from` is at least 4, and what is before it was found without faults: so
-/// three continuation octets there end a character of four.
-#[inline(never)]
-fn resume(text: &[u8], from: usize, until: usize) -> Verdict {
-    let start = (from.saturating_sub(3)..from)
-        .rev()
-        .find(|&index| text.get(index).is_some_and(|octet| octet & 0xC0 != 0x80))
-        .unwrap_or(from);
-    let rest = text.get(start..until).unwrap_or_default();
+/// What is before `from` was found without faults: so three continuation octets
+/// there end a character of four.
+fn resume(text: &[u8], from: usize, state: State) -> Verdict {
+    // A character torn by the front of the text is the state's.
+    let Some(back) = from.checked_sub(3).filter(|&back| back > 0) else {
+        return state.run(text);
+    };
+    let begins = |octet: &u8| octet & 0xC0 != 0x80;
+    let near = text.get(back..from).unwrap_or_default();
+    let start = near
+        .iter()
+        .rposition(begins)
+        .map_or(from, |index| back + index);
+    let rest = text.get(start..).unwrap_or_default();
     State::Boundary.run(rest).map_err(|index| start + index)
 }

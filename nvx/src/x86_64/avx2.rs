@@ -114,6 +114,12 @@ impl Nibbles for __m256i {
 
 impl Lookup for __m256i {
     #[inline(always)]
+    unsafe fn zero() -> Self {
+        // SAFETY: the caller promises AVX2.
+        unsafe { _mm256_setzero_si256() }
+    }
+
+    #[inline(always)]
     unsafe fn last(octet: u8) -> Self {
         // SAFETY: the caller promises AVX2.
         unsafe { _mm256_set_m128i(__m128i::last(octet), _mm_setzero_si128()) }
@@ -129,6 +135,12 @@ impl Lookup for __m256i {
     unsafe fn is_faultless(self) -> bool {
         // SAFETY: the caller promises AVX2.
         unsafe { _mm256_testz_si256(self, self) == 1 }
+    }
+
+    #[inline(always)]
+    unsafe fn exceeds(self, limits: *const u8) -> bool {
+        // SAFETY: the caller promises AVX2; there is a limit for each lane.
+        unsafe { !_mm256_subs_epu8(self, Self::load(limits)).is_faultless() }
     }
 
     #[inline(always)]
@@ -197,11 +209,7 @@ unsafe fn mask_validate(
 ) -> Verdict {
     // SAFETY: the feed is as long as the caller says.
     unsafe {
-        let feed = Masked {
-            source,
-            target,
-            key: __m256i::repeat(key),
-        };
+        let feed = Masked::<__m256i>::new(source, target, key);
         validation::validate::<__m256i, _>(feed, len, state)
     }
 }

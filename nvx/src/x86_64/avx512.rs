@@ -130,6 +130,12 @@ impl Vector for __m512i {
 
 impl Lookup for __m512i {
     #[inline(always)]
+    unsafe fn zero() -> Self {
+        // SAFETY: the caller promises the tier.
+        unsafe { _mm512_setzero_si512() }
+    }
+
+    #[inline(always)]
     unsafe fn last(octet: u8) -> Self {
         // SAFETY: the caller promises the tier.
         unsafe { _mm512_maskz_set1_epi8(1 << 63, octet.cast_signed()) }
@@ -173,6 +179,12 @@ impl Lookup for __m512i {
     unsafe fn is_faultless(self) -> bool {
         // SAFETY: the caller promises the tier.
         unsafe { _mm512_movepi8_mask(self) == 0 }
+    }
+
+    #[inline(always)]
+    unsafe fn exceeds(self, limits: *const u8) -> bool {
+        // SAFETY: the caller promises the tier; there is a limit for each lane.
+        unsafe { _mm512_cmpgt_epu8_mask(self, Self::load(limits)) != 0 }
     }
 
     #[inline(always)]
@@ -228,11 +240,7 @@ unsafe fn mask_validate(
 ) -> Verdict {
     // SAFETY: the feed is as long as the caller says.
     unsafe {
-        let feed = Masked {
-            source,
-            target,
-            key: __m512i::repeat(key),
-        };
+        let feed = Masked::<__m512i>::new(source, target, key);
         validation::validate::<__m512i, _>(feed, len, state)
     }
 }

@@ -77,13 +77,9 @@ unsafe fn mask_validate(
     // SAFETY: the feed is as long as the caller says; SSE2 is always there. The
     // rest begins at a multiple of 64 octets, where the key is in phase.
     unsafe {
-        let feed = Masked {
-            source,
-            target,
-            key: __m128i::repeat(key),
-        };
+        let feed = Masked::<__m128i>::new(source, target, key);
         ascii::validate::<__m128i, _>(feed, len, state, |at| {
-            masking::short::<__m128i>(source.add(at), target.add(at), len - at, key);
+            masking::short::<__m128i, false>(source.add(at), target.add(at), len - at, key);
         })
     }
 }

@@ -68,6 +68,12 @@ impl Nibbles for __m128i {
 
 impl Lookup for __m128i {
     #[inline(always)]
+    unsafe fn zero() -> Self {
+        // SAFETY: the caller promises SSE4.1.
+        unsafe { _mm_setzero_si128() }
+    }
+
+    #[inline(always)]
     unsafe fn last(octet: u8) -> Self {
         // SAFETY: the caller promises SSE4.1.
         unsafe { _mm_slli_si128::<15>(_mm_cvtsi32_si128(i32::from(octet))) }
@@ -83,6 +89,12 @@ impl Lookup for __m128i {
     unsafe fn is_faultless(self) -> bool {
         // SAFETY: the caller promises SSE4.1.
         unsafe { _mm_testz_si128(self, self) == 1 }
+    }
+
+    #[inline(always)]
+    unsafe fn exceeds(self, limits: *const u8) -> bool {
+        // SAFETY: the caller promises SSE4.1; there is a limit for each lane.
+        unsafe { !_mm_subs_epu8(self, Self::load(limits)).is_faultless() }
     }
 
     #[inline(always)]
@@ -137,11 +149,7 @@ unsafe fn mask_validate(
 ) -> Verdict {
     // SAFETY: the feed is as long as the caller says.
     unsafe {
-        let feed = Masked {
-            source,
-            target,
-            key: __m128i::repeat(key),
-        };
+        let feed = Masked::<__m128i>::new(source, target, key);
         validation::validate::<__m128i, _>(feed, len, state)
     }
 }
