@@ -39,6 +39,8 @@ pub(crate) trait Lookup: Vector {
     /// fault and `or` joins. An octet that begins no character (C0, C1, F5 and
     /// above) may be reported one lane late.
     unsafe fn faults(self, before: Self) -> Self;
+    /// The answer without what it tells of the first three lanes.
+    unsafe fn ignore_first_three(self) -> Self;
     /// Whether answers of [`faults`](Self::faults) tell of none.
     unsafe fn is_faultless(self) -> bool;
     /// Whether some lane is above its limit, of which `limits` has one a lane.

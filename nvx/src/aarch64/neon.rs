@@ -3,7 +3,7 @@
 use core::arch::aarch64::*;
 
 use crate::dispatch::Raw;
-use crate::generic::validate::{self as validation, Masked, Plain};
+use crate::generic::validate::{self as validation, Plain};
 use crate::generic::{mask as masking, nibbles, words};
 use crate::utf8::{State, Verdict};
 use crate::vector::{Lookup, Nibbles, Vector};
@@ -126,6 +126,12 @@ impl Lookup for uint8x16_t {
     }
 
     #[inline(always)]
+    unsafe fn ignore_first_three(self) -> Self {
+        // SAFETY: NEON is always there.
+        unsafe { vextq_u8::<13>(vdupq_n_u8(0), vextq_u8::<3>(self, vdupq_n_u8(0))) }
+    }
+
+    #[inline(always)]
     unsafe fn is_faultless(self) -> bool {
         // SAFETY: NEON is always there.
         unsafe { vmaxvq_u8(self) == 0 }
@@ -185,9 +191,6 @@ unsafe fn mask_validate(
     key: [u8; 4],
     state: State,
 ) -> Verdict {
-    // SAFETY: the feed is as long as the caller says.
-    unsafe {
-        let feed = Masked::<uint8x16_t>::new(source, target, key);
-        validation::validate::<uint8x16_t, _>(feed, len, state)
-    }
+    // SAFETY: the caller's promise is the one asked for.
+    unsafe { validation::mask_validate::<uint8x16_t>(source, target, len, key, state) }
 }

@@ -37,10 +37,9 @@ pub(crate) unsafe fn validate<V: Vector, F: Feed<V>>(
     // octets that were taken.
     unsafe {
         while len - at >= GROUP * V::LANES {
-            let a = feed.take(at);
-            let b = feed.take(at + V::LANES);
-            let c = feed.take(at + 2 * V::LANES);
-            let d = feed.take(at + 3 * V::LANES);
+            let four = feed.peek_four(at);
+            feed.put_four(at, four);
+            let [a, b, c, d] = four;
             let ascii = a.or(b).or(c.or(d)).is_ascii();
             let good = ascii && unread == at && state == State::Boundary;
             at += GROUP * V::LANES;

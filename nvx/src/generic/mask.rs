@@ -147,8 +147,11 @@ unsafe fn two_sides<S: Vector, const N: usize, const TEXT: bool>(
         if TEXT && !all.is_ascii() {
             return false;
         }
-        for (index, (a, b)) in plain.into_iter().enumerate() {
-            a.store(target.add(16 * index));
+        // From the middle outwards: where the sides overlap is where whoever
+        // reads next has to wait for both stores, so these go first.
+        for index in 0..N {
+            let (a, b) = (plain[N - 1 - index].0, plain[index].1);
+            a.store(target.add(16 * (N - 1 - index)));
             b.store(target.add(second + 16 * index));
         }
         true

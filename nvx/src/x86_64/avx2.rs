@@ -4,7 +4,7 @@
 use core::arch::x86_64::*;
 
 use crate::dispatch::Raw;
-use crate::generic::validate::{self as validation, Masked, Plain};
+use crate::generic::validate::{self as validation, Plain};
 use crate::generic::{mask as masking, nibbles, words};
 use crate::utf8::{State, Verdict};
 use crate::vector::{Lookup, Nibbles, Vector};
@@ -132,6 +132,12 @@ impl Lookup for __m256i {
     }
 
     #[inline(always)]
+    unsafe fn ignore_first_three(self) -> Self {
+        // SAFETY: the caller promises AVX2.
+        unsafe { _mm256_insert_epi8::<2>(_mm256_insert_epi16::<0>(self, 0), 0) }
+    }
+
+    #[inline(always)]
     unsafe fn is_faultless(self) -> bool {
         // SAFETY: the caller promises AVX2.
         unsafe { _mm256_testz_si256(self, self) == 1 }
@@ -207,9 +213,12 @@ unsafe fn mask_validate(
     key: [u8; 4],
     state: State,
 ) -> Verdict {
-    // SAFETY: the feed is as long as the caller says.
+    // SAFETY: the caller's promise is the one asked for.
     unsafe {
-        let feed = Masked::<__m256i>::new(source, target, key);
-        validation::validate::<__m256i, _>(feed, len, state)
+        if len <= 16 {
+            // What is stored by small parts is soon read by small parts.
+            return validation::mask_validate::<__m128i>(source, target, len, key, state);
+        }
+        validation::mask_validate::<__m256i>(source, target, len, key, state)
     }
 }

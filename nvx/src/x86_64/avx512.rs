@@ -23,7 +23,7 @@ use core::arch::x86_64::*;
 
 use crate::dispatch::Raw;
 use crate::generic::mask as masking;
-use crate::generic::validate::{self as validation, Masked, Plain};
+use crate::generic::validate::{self as validation, Plain};
 use crate::utf8::{State, Verdict};
 use crate::vector::{Lookup, Vector};
 
@@ -176,6 +176,12 @@ impl Lookup for __m512i {
     }
 
     #[inline(always)]
+    unsafe fn ignore_first_three(self) -> Self {
+        // SAFETY: the caller promises the tier.
+        unsafe { _mm512_maskz_mov_epi8(!0b111, self) }
+    }
+
+    #[inline(always)]
     unsafe fn is_faultless(self) -> bool {
         // SAFETY: the caller promises the tier.
         unsafe { _mm512_movepi8_mask(self) == 0 }
@@ -238,9 +244,12 @@ unsafe fn mask_validate(
     key: [u8; 4],
     state: State,
 ) -> Verdict {
-    // SAFETY: the feed is as long as the caller says.
+    // SAFETY: the caller's promise is the one asked for.
     unsafe {
-        let feed = Masked::<__m512i>::new(source, target, key);
-        validation::validate::<__m512i, _>(feed, len, state)
+        if len <= 16 {
+            // What is stored by small parts is soon read by small parts.
+            return validation::mask_validate::<__m128i>(source, target, len, key, state);
+        }
+        validation::mask_validate::<__m512i>(source, target, len, key, state)
     }
 }

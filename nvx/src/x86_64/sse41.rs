@@ -3,7 +3,7 @@
 use core::arch::x86_64::*;
 
 use crate::dispatch::Raw;
-use crate::generic::validate::{self as validation, Masked, Plain};
+use crate::generic::validate::{self as validation, Plain};
 use crate::generic::{mask as masking, nibbles, words};
 use crate::utf8::{State, Verdict};
 use crate::vector::{Lookup, Nibbles, Vector};
@@ -86,6 +86,12 @@ impl Lookup for __m128i {
     }
 
     #[inline(always)]
+    unsafe fn ignore_first_three(self) -> Self {
+        // SAFETY: the caller promises SSE4.1.
+        unsafe { _mm_insert_epi8::<2>(_mm_insert_epi16::<0>(self, 0), 0) }
+    }
+
+    #[inline(always)]
     unsafe fn is_faultless(self) -> bool {
         // SAFETY: the caller promises SSE4.1.
         unsafe { _mm_testz_si128(self, self) == 1 }
@@ -147,9 +153,6 @@ unsafe fn mask_validate(
     key: [u8; 4],
     state: State,
 ) -> Verdict {
-    // SAFETY: the feed is as long as the caller says.
-    unsafe {
-        let feed = Masked::<__m128i>::new(source, target, key);
-        validation::validate::<__m128i, _>(feed, len, state)
-    }
+    // SAFETY: the caller's promise is the one asked for.
+    unsafe { validation::mask_validate::<__m128i>(source, target, len, key, state) }
 }
