@@ -215,7 +215,8 @@ pub(crate) unsafe fn validate<V: Lookup, F: Feed<V>>(feed: F, len: usize, state:
     // only octets that were passed on.
     unsafe {
         let mut at = 0;
-        if state == State::Boundary {
+        // Less than a register is looked at once below, and that is soon enough.
+        if state == State::Boundary && len >= V::LANES {
             at = pass_ascii(feed, 0, len);
             let count = len - at;
             if count < V::LANES {
@@ -359,7 +360,10 @@ pub(crate) unsafe fn mask_validate<V: Lookup>(
             } else {
                 at = pass_ascii(feed, 0, len);
             }
-            if len - at < V::LANES && tail.is_ascii() {
+            if at == len {
+                return Ok(state);
+            }
+            if at >= last && tail.is_ascii() {
                 tail.store(target.add(last));
                 return Ok(state);
             }
@@ -394,6 +398,13 @@ pub(crate) unsafe fn mask_validate<V: Lookup>(
                 return locate(target, at, at + V::LANES, state);
             }
             at += V::LANES;
+        }
+        if at == len {
+            // Groups went up to the end, and so did what we know.
+            if scan.open {
+                return state_after(scan.before, V::zero(), V::LANES, target, len, state);
+            }
+            return Ok(State::Boundary);
         }
         tail.store(target.add(last));
         if scan.open || !tail.is_ascii() {

@@ -201,7 +201,12 @@ unsafe fn mask(source: *const u8, target: *mut u8, len: usize, key: [u8; 4]) {
 #[target_feature(enable = "avx2")]
 unsafe fn validate(source: *const u8, len: usize, state: State) -> Verdict {
     // SAFETY: the feed is as long as the caller says.
-    unsafe { validation::validate::<__m256i, _>(Plain(source), len, state) }
+    unsafe {
+        if len <= 16 {
+            return validation::validate::<__m128i, _>(Plain(source), len, state);
+        }
+        validation::validate::<__m256i, _>(Plain(source), len, state)
+    }
 }
 
 /// Entry of the table; see `Raw::mask_validate`.
