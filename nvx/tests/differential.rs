@@ -234,6 +234,53 @@ fn masks_long_data_at_every_alignment() {
     }
 }
 
+/// Long texts are unmasked with aligned stores, so where they begin matters.
+#[test]
+fn unmasks_long_text_at_every_alignment() {
+    let lens: &[usize] = if cfg!(miri) {
+        &[600]
+    } else {
+        &[128, 255, 256, 511, 512, 513, 576, 600, 1024, 1091]
+    };
+    for kernels in tiers() {
+        for text in scripts() {
+            for &len in lens {
+                for align in 0..ALIGN_MAX {
+                    // A fault in the head, in what overlaps it, in the midst and
+                    // in the tail; and none.
+                    let places = [1, 63, 64, 66, 127, 130, len / 2, len - 65, len - 1];
+                    let faults = places.map(Some).into_iter().chain([None]);
+                    for fault in faults.step_by(if cfg!(miri) { 9 } else { 1 }) {
+                        let mut plain = vec![0; align];
+                        plain.extend_from_slice(&text.as_bytes()[..len]);
+                        if let Some(place) = fault {
+                            plain[align + place % len] = 0xFF;
+                        }
+                        let expected =
+                            naive_utf8(&plain[align..], NOTHING).map(|due| due.count == 0);
+                        let mut data = plain.clone();
+                        naive_mask(&mut data[align..], KEY);
+                        let mut utf8 = Utf8::new();
+                        let found = kernels
+                            .mask_validate(&mut data[align..], KEY, &mut utf8)
+                            .map(|key| assert_eq!(key, rotated(KEY, len)))
+                            .map(|()| utf8.is_boundary())
+                            .map_err(|error| error.index);
+                        assert_eq!(
+                            found,
+                            expected,
+                            "{} {len} {align} {fault:?}",
+                            kernels.tier()
+                        );
+                        let good = expected.err().map_or(plain.len(), |index| align + index);
+                        assert_eq!(data[..good], plain[..good]);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// The functions of the crate, which choose between in line and dispatched.
 #[test]
 fn the_front_door_agrees_with_the_twin() {
