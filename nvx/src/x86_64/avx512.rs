@@ -143,12 +143,6 @@ impl Lookup for __m512i {
 
     #[inline(always)]
     unsafe fn faults(self, before: Self) -> Self {
-        /// Truth tables of three inputs for `vpternlog`.
-        const OR3: i32 = 0xFE;
-        /// a xor (b and not c).
-        const XOR_ANDNOT: i32 = 0xF0 ^ (0xCC & !0xAA & 0xFF);
-        /// (a and b) or c.
-        const AND_OR: i32 = (0xF0 & 0xCC) | 0xAA;
         // SAFETY: the caller promises the tier; the tables are of a register's
         // size.
         unsafe {
@@ -162,16 +156,16 @@ impl Lookup for __m512i {
             let begins = _mm512_subs_epu8(one, splat(0xC0 - 0x80));
             let two = _mm512_subs_epu8(two, splat(0xE0 - 0x80));
             let three = _mm512_subs_epu8(three, splat(0xF0 - 0x80));
-            let due = _mm512_ternarylogic_epi64::<OR3>(begins, two, three);
+            let due = _mm512_or_si512(begins, _mm512_or_si512(two, three));
             // Doubling moves bit 6 to bit 7: high and not that is 10xxxxxx.
             let doubled = _mm512_add_epi8(self, self);
-            let count = _mm512_ternarylogic_epi64::<XOR_ANDNOT>(due, self, doubled);
+            let count = _mm512_xor_si512(due, _mm512_andnot_si512(doubled, self));
             let first = _mm512_permutexvar_epi8(one, Self::load(FIRST.0.as_ptr()));
             let second = _mm512_permutexvar_epi8(self, Self::load(SECOND.0.as_ptr()));
             // What is left is at most 1F: adding 7F carries it to the high bit.
             let range = _mm512_and_si512(first, second);
             let range = _mm512_add_epi8(range, splat(0x7F));
-            _mm512_ternarylogic_epi64::<AND_OR>(range, begins, count)
+            _mm512_or_si512(_mm512_and_si512(range, begins), count)
         }
     }
 
