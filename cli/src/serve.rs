@@ -47,8 +47,6 @@ pub(crate) struct Tick {
 /// Why the program ends otherwise than asked.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
-    #[error("--driver uring: this build has no io_uring driver; use --driver auto or epoll")]
-    NoUring,
     #[error("{0}")]
     Tier(wirebahn_nvx::Refused),
     #[error("{}: {}", option_of(.0), .0.problem)]
@@ -62,7 +60,7 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::NoUring | Self::Tier(_) | Self::Config(_) => ExitCode::from(2),
+            Self::Tier(_) | Self::Config(_) => ExitCode::from(2),
             Self::Signals(_) | Self::Server(_) => ExitCode::FAILURE,
         }
     }
@@ -208,7 +206,7 @@ fn configure(program: &Program, options: &Options) -> Result<ServerConfig, Failu
     let driver = match options.driver {
         Driver::Auto => DriverChoice::Auto,
         Driver::Epoll => DriverChoice::Epoll,
-        Driver::Uring => return Err(Failure::NoUring),
+        Driver::Uring => DriverChoice::Uring,
     };
     let message_size_max = options.max_message_size;
     let frame_size_max = options
@@ -277,7 +275,7 @@ fn ready_line(server: &Server, options: &Options) -> String {
             "workers"
         },
         placement(workers),
-        workers.first().map_or("none", |worker| worker.driver),
+        drivers(workers),
         wirebahn_nvx::tier(),
     )
 }
@@ -292,6 +290,19 @@ fn placement(workers: &[Worker]) -> String {
         pinned if pinned == workers.len() => format!("pinned to {}", ranges(processors)),
         pinned => format!("{pinned} of them pinned to {}", ranges(processors)),
     }
+}
+
+/// What moves the octets, and why it is not what was asked for.
+fn drivers(workers: &[Worker]) -> String {
+    let mut drivers: Vec<String> = workers
+        .iter()
+        .map(|worker| match worker.refused {
+            None => worker.driver.to_owned(),
+            Some(why) => format!("{} (io_uring was refused: {why})", worker.driver),
+        })
+        .collect();
+    drivers.dedup(); // one kernel, one answer
+    drivers.join(" and ")
 }
 
 /// Processors as people write them: `processor 3`, `processors 0-3,8`.
