@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
@@ -357,8 +357,32 @@ fn run<D: Driver, H: Handler>(driver: &mut D, shard: &mut Shard<H>) -> io::Resul
     }
 }
 
-/// One listening socket a worker, all on the same address.
+/// How long an address that is in use is tried again. What a killed process had in flight in an
+/// io_uring is let go of a moment after the process itself, its listening sockets among it.
+const REBIND_MAX: Duration = Duration::from_millis(250);
+
+/// How often it is tried.
+const REBIND_STEP: Duration = Duration::from_millis(10);
+
+/// As [`listen_once`], and again while the address is still about to be let go of.
 fn listen(
+    address: SocketAddr,
+    count: usize,
+    config: &ServerConfig,
+) -> io::Result<Vec<TcpListener>> {
+    let end = Instant::now() + REBIND_MAX;
+    loop {
+        match listen_once(address, count, config) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < end => {
+                std::thread::sleep(REBIND_STEP);
+            }
+            result => return result,
+        }
+    }
+}
+
+/// One listening socket a worker, all on the same address.
+fn listen_once(
     address: SocketAddr,
     count: usize,
     config: &ServerConfig,

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+pub mod peer;
+pub mod wire;
+
 /// The program under test: given by `WIREBAHN_BIN`, or built once.
 ///
 /// It is built here, and not by a dependency of this package, because cargo names a

@@ -31,6 +31,8 @@ pub(crate) mod epoll;
 mod kernel;
 mod listener;
 pub(crate) mod readiness;
+#[cfg(any(test, feature = "sim"))]
+pub(crate) mod sim;
 #[allow(unsafe_code)] // lends memory to the kernel
 pub(crate) mod uring;
 

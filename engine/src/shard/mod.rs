@@ -30,6 +30,8 @@ use crate::proto::state::State;
 use crate::remote::ConnectionId;
 use crate::tick::Tick;
 
+#[cfg(any(test, feature = "sim"))]
+pub(crate) mod audit;
 pub(crate) mod counters;
 pub(crate) mod mailbox;
 pub(crate) mod outside;
