@@ -116,9 +116,9 @@ pub(crate) struct Options {
 
     /// Take browsers only from pages of this origin; may be given several times [default: any]
     ///
-    /// `*` stands for any characters: https://example.com, https://*.example.com, *:8080. The word
-    /// null takes pages opened from files. Others are answered 403. Clients that send no Origin,
-    /// which are not browsers, always pass.
+    /// `*` stands for any characters: `https://example.com`, `https://*.example.com`, `*:8080`.
+    /// The word `null` takes pages opened from files. Others are answered 403. Clients that send no
+    /// Origin, which are not browsers, always pass.
     #[arg(long, value_name = "PATTERN", value_parser = parse_origin)]
     pub(crate) allow_origin: Vec<AllowedOrigin>,
 }
