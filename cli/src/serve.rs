@@ -88,7 +88,11 @@ pub(crate) fn run(
         .serve(move |_| Service::new(path.clone(), message, events.clone()))
         .map_err(Failure::Server)?;
 
-    if server.workers().iter().any(|worker| worker.refused.is_some()) {
+    if server
+        .workers()
+        .iter()
+        .any(|worker| worker.refused.is_some())
+    {
         stderr.write("this kernel does not let us use io_uring; epoll takes its place\n");
     }
     stdout.write(ready_line(&server, options));
