@@ -270,7 +270,7 @@ pub(crate) fn n(number: u64) -> String {
 /// before the point.
 pub(crate) fn octets(octets: u64) -> String {
     for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)] {
-        let whole = octets > 0 && octets % (1 << shift) == 0;
+        let whole = octets > 0 && octets.is_multiple_of(1 << shift);
         if whole || octets >= 10 << shift {
             return format!("{} {unit}", n(octets >> shift));
         }

@@ -49,6 +49,11 @@ mod root;
 mod systemd;
 pub mod topology;
 
+// The machines made by hand, which the tests outside the crate use too.
+#[cfg(test)]
+#[path = "../tests/trees/mod.rs"]
+mod trees;
+
 pub use check::{ESSENTIAL, Report, Summary, check, check_process, quick_check, quick_check_at};
 pub use explain::{Explanation, explain, explanations, similar};
 pub use finding::{Area, Change, Finding, Reading, Severity, ValueWrite};

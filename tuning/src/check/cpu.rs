@@ -23,7 +23,7 @@ pub(super) fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
         Ok(topology) => topology.quota.clone(),
         Err(why) => Err(why.clone()),
     };
-    findings.push(quota(limit, context.load.workers));
+    findings.push(quota(&limit, context.load.workers));
     findings.push(cpuset(&context.topology));
     findings.push(isolated(context));
     findings.push(smt(context));
@@ -37,7 +37,7 @@ pub(super) fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
 /// The part that `quick_check` uses: the quota, which takes a handful of small
 /// files however many CPUs there are.
 pub(super) fn quick_quota(root: &Root, workers: u32) -> Finding {
-    quota(cpu_quota(root), workers)
+    quota(&cpu_quota(root), workers)
 }
 
 /// The other part: more workers than CPUs. One small file tells how many; which
@@ -104,7 +104,7 @@ fn workers(topology: &Result<Topology, Unread>, workers: u32) -> Finding {
     .how(format!("--workers {}", cores.max(1)))
 }
 
-fn quota(quota: Result<Option<Quota>, Unread>, workers: u32) -> Finding {
+fn quota(quota: &Result<Option<Quota>, Unread>, workers: u32) -> Finding {
     let present = quota
         .as_ref()
         .map(|quota| quota.map_or_else(|| "none".to_owned(), |quota| quota.to_string()))

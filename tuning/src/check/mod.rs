@@ -26,7 +26,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::{
-    finding::{Area, Finding, Severity},
+    finding::{Area, Change, Finding, Severity},
     load::Load,
     machine::Machine,
     root::{Root, Unread},
@@ -123,6 +123,14 @@ pub fn check_process(machine: &Machine, load: &Load, pid: Option<u32>) -> Report
     cpu::check(&context, &mut findings);
     nic::check(&context, &mut findings);
     memory::check(&context, &mut findings);
+    for finding in &mut findings {
+        if let Some(Change::Sysctl { key, .. }) = &finding.change
+            && !context.root.is_writable(&sysctl_path(key))
+        {
+            finding.change = None;
+            finding.how.push_str("; on the host: it is read-only here");
+        }
+    }
     // Stable: equals stay in the order of their rooms.
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Report {

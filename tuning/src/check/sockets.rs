@@ -17,6 +17,12 @@ const STALL_MS: u64 = 250;
 /// whose clients have given up.
 const BACKLOG_MAX: u64 = 65_535;
 
+/// The kernel's default for packets that wait for a CPU.
+const NETDEV_BACKLOG: u64 = 1000;
+
+/// The same where that has been too little.
+const NETDEV_BACKLOG_DROPPED: u64 = 4 * NETDEV_BACKLOG;
+
 pub(super) fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     let (root, load) = (context.root, &context.load);
     findings.push(somaxconn(root, load, context.workers()));
@@ -27,7 +33,7 @@ pub(super) fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     findings.push(port_range(root, load));
     findings.push(port_reserved(root, load));
     findings.push(conntrack(root, load.connections));
-    findings.push(conntrack_buckets(root));
+    findings.push(conntrack_buckets(root, load.connections));
     findings.push(rp_filter(root, context));
     findings.push(migrate(root, context.workers()));
 }
@@ -144,24 +150,22 @@ fn syncookies(root: &Root) -> Finding {
 fn netdev_backlog(root: &Root) -> Finding {
     let key = "net.core.netdev_max_backlog";
     let drops = softnet_drops(root);
-    let dropped = drops.as_ref().is_ok_and(|&drops| drops > 0);
-    let present = sysctl(root, key);
-    let needed = match (&present, dropped) {
-        // Twice what was too little.
-        (Ok(present), true) => present.saturating_mul(2).max(1000),
-        _ => 1000,
+    // The counter runs from boot and never falls: it must not ask for more each
+    // time it is looked at.
+    let needed = match drops {
+        Ok(drops) if drops > 0 => NETDEV_BACKLOG_DROPPED,
+        _ => NETDEV_BACKLOG,
     };
-    let good = !dropped;
-    Finding::of(key, Area::Network, &present, Severity::Advice, |&max| {
-        good && max >= needed
+    sysctl_finding(root, key, Area::Network, Severity::Advice, |&max| {
+        max >= needed
     })
     .needs(
         format!("≥ {needed}"),
         match drops {
             Ok(0) => "no packet was dropped at a CPU's backlog since boot".to_owned(),
             Ok(drops) => format!(
-                "{} were dropped at a CPU's backlog since boot: twice the present value",
-                plural(drops, "packet", "packets")
+                "{} dropped at a CPU's backlog since boot: four times the default",
+                plural(drops, "packet was", "packets were")
             ),
             Err(why) => format!("the kernel's default; drops could not be read ({why})"),
         },
@@ -268,6 +272,14 @@ fn port_reserved(root: &Root, load: &Load) -> Finding {
     .sysctl(key, value)
 }
 
+/// How many connections are tracked now, and how many will be.
+fn tracked(root: &Root, connections: u64) -> (u64, u64) {
+    let count = root
+        .number("proc/sys/net/netfilter/nf_conntrack_count")
+        .unwrap_or(0);
+    (count, count.saturating_add(connections.saturating_mul(2)))
+}
+
 pub(super) fn conntrack(root: &Root, connections: u64) -> Finding {
     let key = "net.netfilter.nf_conntrack_max";
     let max = root.number(&super::sysctl_path(key));
@@ -281,10 +293,7 @@ pub(super) fn conntrack(root: &Root, connections: u64) -> Finding {
         )
         .needs("nothing", "connections are not tracked here");
     }
-    let count = root
-        .number("proc/sys/net/netfilter/nf_conntrack_count")
-        .unwrap_or(0);
-    let needed = count.saturating_add(connections.saturating_mul(2));
+    let (count, needed) = tracked(root, connections);
     // A kernel may have the table built in and no rule that uses it. That
     // nothing at all is tracked, on a machine with at least this server's
     // neighbours on it, suggests so; it does not prove it.
@@ -306,7 +315,7 @@ pub(super) fn conntrack(root: &Root, connections: u64) -> Finding {
         .sysctl(key, needed.to_string())
 }
 
-fn conntrack_buckets(root: &Root) -> Finding {
+fn conntrack_buckets(root: &Root, connections: u64) -> Finding {
     let key = "net.netfilter.nf_conntrack_buckets";
     let max = root.number("proc/sys/net/netfilter/nf_conntrack_max");
     let buckets = root.number(&super::sysctl_path(key));
@@ -325,13 +334,15 @@ fn conntrack_buckets(root: &Root) -> Finding {
         (Ok(buckets), Ok(_)) => Ok(*buckets),
         (Err(why), _) | (_, Err(why)) => Err(why.clone()),
     };
-    let needed = max.unwrap_or(0).div_ceil(8);
+    // The table as large as it is, or as large as we want it.
+    let (_, entries) = tracked(root, connections);
+    let needed = max.unwrap_or(0).max(entries).div_ceil(8);
     Finding::of(key, Area::Network, &judged, Severity::Advice, |&buckets| {
         buckets >= needed
     })
     .needs(
         format!("≥ {needed}"),
-        "nf_conntrack_max ÷ 8: chains of eight entries on average when the table is full",
+        "the table's entries ÷ 8: chains of eight on average when it is full",
     )
     .sysctl(key, needed.to_string())
 }

@@ -96,6 +96,9 @@ pub(super) fn check(
     }
     if !verbose {
         fine(report, style, out)?;
+        if report.exit_status() != 0 || report.count(Severity::Advice) > 0 {
+            writeln!(out)?;
+        }
     }
     let count = |severity| report.count(severity);
     writeln!(
@@ -196,7 +199,7 @@ fn fine(report: &Report, style: Style, out: &mut dyn Write) -> io::Result<()> {
             writeln!(out, "{:INDENT$}{line}", "")?;
         }
     }
-    writeln!(out)
+    Ok(())
 }
 
 /// A key without the part everyone knows.

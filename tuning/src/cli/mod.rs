@@ -33,24 +33,36 @@ const FAILED: u8 = 3;
 /// Runs a command with the standard streams; the exit status is that of the
 /// help text: 0 fine, 1 findings, 2 usage, 3 essentials not read or not done.
 pub fn run(args: &TuneArgs) -> ExitCode {
-    let stdout = io::stdout();
-    let style = Style::of_environment(stdout.is_terminal());
-    let status = run_to(args, style, &mut stdout.lock(), &mut io::stderr().lock());
-    ExitCode::from(status)
-}
-
-/// As [`run`], with streams of one's own.
-fn run_to(args: &TuneArgs, style: Style, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let machine = match &args.root {
         Some(dir) => Machine::at(Root::new(dir)),
         None => Machine::host(),
     };
-    let result = match &args.command {
-        TuneCommand::Check(args) => check(&machine, args, style, out),
-        TuneCommand::Plan(args) => plan(&machine, args, style, out),
-        TuneCommand::Apply(args) => carry_out(&machine, args, style, out),
-        TuneCommand::Undo(args) => take_back(&machine, args, out),
-        TuneCommand::Pin(args) => place(&machine, args, style, out),
+    let stdout = io::stdout();
+    let style = Style::of_environment(stdout.is_terminal());
+    let status = run_on(
+        &machine,
+        &args.command,
+        style,
+        &mut stdout.lock(),
+        &mut io::stderr().lock(),
+    );
+    ExitCode::from(status)
+}
+
+/// As [`run`], with a machine and streams of one's own.
+fn run_on(
+    machine: &Machine,
+    command: &TuneCommand,
+    style: Style,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> u8 {
+    let result = match command {
+        TuneCommand::Check(args) => check(machine, args, style, out),
+        TuneCommand::Plan(args) => plan(machine, args, style, out),
+        TuneCommand::Apply(args) => carry_out(machine, args, style, out),
+        TuneCommand::Undo(args) => take_back(machine, args, out),
+        TuneCommand::Pin(args) => place(machine, args, style, out),
         TuneCommand::Explain(args) => tell(args, style, out),
     };
     match result {

@@ -11,6 +11,7 @@ use std::{
     fmt,
     fs::{self, File},
     io::{self, Read},
+    os::unix::fs::PermissionsExt,
     path::{Component, Path, PathBuf},
 };
 
@@ -182,6 +183,15 @@ impl Root {
     /// Whether the path leads to something.
     pub fn exists(&self, path: &str) -> bool {
         self.resolve(path).is_ok_and(|full| full.exists())
+    }
+
+    /// Whether the file is one that anyone may write to: the kernel shows as
+    /// read-only what a namespace may look at and not change.
+    pub(crate) fn is_writable(&self, path: &str) -> bool {
+        self.resolve(path)
+            .ok()
+            .and_then(|full| fs::metadata(full).ok())
+            .is_some_and(|meta| meta.permissions().mode() & 0o222 != 0)
     }
 
     /// The last part of where a symbolic link leads: the driver's name of a

@@ -14,8 +14,8 @@ use std::{
 };
 
 /// A directory that stands for a machine.
-pub struct Tree {
-    pub dir: PathBuf,
+pub(crate) struct Tree {
+    pub(crate) dir: PathBuf,
 }
 
 impl Drop for Tree {
@@ -27,40 +27,46 @@ impl Drop for Tree {
 
 /// What lies at a path: octets and mode, or a link's target, or a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Thing {
+pub(crate) enum Thing {
     File(Vec<u8>, u32),
     Link(PathBuf),
     Dir(u32),
 }
 
 impl Tree {
-    pub fn empty() -> Tree {
+    pub(crate) fn empty() -> Tree {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let dir = env::temp_dir().join(format!("wirebahn-tuning-{}-{number}", process::id()));
+        // In memory where that is to be had: syncing a file costs nothing there.
+        let base = Path::new("/dev/shm");
+        let base = match base.is_dir() {
+            true => base.to_owned(),
+            false => env::temp_dir(),
+        };
+        let dir = base.join(format!("wirebahn-tuning-{}-{number}", process::id()));
         fs::create_dir(&dir).unwrap();
         Tree { dir }
     }
 
-    pub fn path(&self, path: &str) -> PathBuf {
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.dir.join(path)
     }
 
-    pub fn file(&self, path: &str, contents: impl AsRef<[u8]>) -> &Tree {
+    pub(crate) fn file(&self, path: &str, contents: impl AsRef<[u8]>) -> &Tree {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, contents).unwrap();
         self
     }
 
-    pub fn files(&self, files: &[(&str, &str)]) -> &Tree {
+    pub(crate) fn files(&self, files: &[(&str, &str)]) -> &Tree {
         for (path, contents) in files {
             self.file(path, format!("{contents}\n"));
         }
         self
     }
 
-    pub fn sysctls(&self, settings: &[(&str, &str)]) -> &Tree {
+    pub(crate) fn sysctls(&self, settings: &[(&str, &str)]) -> &Tree {
         for (key, value) in settings {
             let path = format!("proc/sys/{}", key.replace('.', "/"));
             self.file(&path, format!("{}\n", value.replace(' ', "\t")));
@@ -68,24 +74,24 @@ impl Tree {
         self
     }
 
-    pub fn dir(&self, path: &str) -> &Tree {
+    pub(crate) fn dir(&self, path: &str) -> &Tree {
         fs::create_dir_all(self.path(path)).unwrap();
         self
     }
 
-    pub fn link(&self, path: &str, target: &str) -> &Tree {
+    pub(crate) fn link(&self, path: &str, target: &str) -> &Tree {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         symlink(target, path).unwrap();
         self
     }
 
-    pub fn mode(&self, path: &str, mode: u32) -> &Tree {
+    pub(crate) fn mode(&self, path: &str, mode: u32) -> &Tree {
         fs::set_permissions(self.path(path), fs::Permissions::from_mode(mode)).unwrap();
         self
     }
 
-    pub fn remove(&self, path: &str) -> &Tree {
+    pub(crate) fn remove(&self, path: &str) -> &Tree {
         let path = self.path(path);
         if path.is_dir() {
             fs::remove_dir_all(path).unwrap();
@@ -95,12 +101,12 @@ impl Tree {
         self
     }
 
-    pub fn text(&self, path: &str) -> String {
+    pub(crate) fn text(&self, path: &str) -> String {
         fs::read_to_string(self.path(path)).unwrap()
     }
 
     /// Everything in it, for comparing before with after.
-    pub fn snapshot(&self) -> BTreeMap<PathBuf, Thing> {
+    pub(crate) fn snapshot(&self) -> BTreeMap<PathBuf, Thing> {
         fn walk(dir: &Path, base: &Path, things: &mut BTreeMap<PathBuf, Thing>) {
             for entry in fs::read_dir(dir).unwrap() {
                 let path = entry.unwrap().path();
@@ -123,7 +129,7 @@ impl Tree {
     }
 
     /// The paths of all files in it.
-    pub fn all_files(&self) -> Vec<String> {
+    pub(crate) fn all_files(&self) -> Vec<String> {
         self.snapshot()
             .into_iter()
             .filter(|(_, thing)| matches!(thing, Thing::File(..)))
@@ -339,7 +345,7 @@ impl Tree {
 }
 
 /// A small virtual machine: one CPU, one queue, systemd, swap, a firewall.
-pub fn one_core() -> Tree {
+pub(crate) fn one_core() -> Tree {
     let tree = Tree::empty();
     tree.defaults("5.15.0-91-generic")
         .remove("proc/sys/kernel/io_uring_disabled")
@@ -376,7 +382,7 @@ pub fn one_core() -> Tree {
 }
 
 /// A cloud's machine: two CPUs, two queues, all interrupts on CPU 0.
-pub fn two_cores() -> Tree {
+pub(crate) fn two_cores() -> Tree {
     let tree = Tree::empty();
     tree.defaults("6.8.0-1015-aws")
         .limits("65536", "1048576")
@@ -423,7 +429,7 @@ pub fn two_cores() -> Tree {
 
 /// A server in a rack: 2 packages of 32 cores with two siblings each, a node a
 /// package, the card on node 1, irqbalance at work.
-pub fn big() -> Tree {
+pub(crate) fn big() -> Tree {
     let tree = Tree::empty();
     tree.defaults("6.12.9")
         .limits("1048576", "1048576")
@@ -476,7 +482,7 @@ pub fn big() -> Tree {
 
 /// A container: 4 of 16 CPUs, two CPUs' worth of time, 512 MiB, a network
 /// namespace of its own, and no say about the machine.
-pub fn container() -> Tree {
+pub(crate) fn container() -> Tree {
     let tree = Tree::empty();
     tree.defaults("6.6.30")
         .limits("1048576", "1048576")
@@ -509,7 +515,7 @@ pub fn container() -> Tree {
 
 /// Eight CPUs of which four are isolated and not ours, in control groups of
 /// version 1.
-pub fn isolated() -> Tree {
+pub(crate) fn isolated() -> Tree {
     let tree = Tree::empty();
     tree.defaults("6.1.0-18-amd64")
         .remove("proc/sys/kernel/io_uring_disabled")
@@ -564,7 +570,7 @@ pub fn isolated() -> Tree {
 }
 
 /// All of them, by name.
-pub fn all() -> Vec<(&'static str, Tree)> {
+pub(crate) fn all() -> Vec<(&'static str, Tree)> {
     vec![
         ("one core", one_core()),
         ("two cores", two_cores()),
@@ -575,7 +581,7 @@ pub fn all() -> Vec<(&'static str, Tree)> {
 }
 
 /// A machine on which nothing is left to be said about 10,000 connections.
-pub fn healthy() -> Tree {
+pub(crate) fn healthy() -> Tree {
     let tree = two_cores();
     tree.sysctls(&[
         ("net.ipv4.tcp_slow_start_after_idle", "0"),
