@@ -35,6 +35,7 @@
 //! | [`message`] | the 25 message types, typed and strict |
 //! | [`serializer`] | JSON, MessagePack, CBOR, UBJSON (and BJData), FlatBuffers; batches |
 //! | [`auth`] | anonymous, ticket, WAMP-CRA, and the seam for others |
+//! | [`session`] | sessions as state machines: joiner, acceptor, session |
 //! | [`error`] | what can be wrong, by blame |
 
 #![forbid(unsafe_code)]
@@ -47,6 +48,7 @@ mod own;
 pub mod payload;
 pub mod rules;
 pub mod serializer;
+pub mod session;
 mod token;
 pub mod uri;
 pub mod value;
