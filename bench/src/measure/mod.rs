@@ -1,0 +1,3 @@
+//! What is measured beside the load itself.
+
+pub mod process;
