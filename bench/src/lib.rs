@@ -18,4 +18,5 @@
 pub mod cli;
 pub mod load;
 pub mod measure;
+pub mod play;
 pub mod raw;
