@@ -12,8 +12,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use wirebahn::Opcode;
-use wirebahn::proto::frame::{self, Header};
 
+use super::aside::Aside;
 use super::check::{Checker, Control, Correctness, Fault};
 use super::crew::{self, Phase, Score, Shared, Taken, Tally, Yield};
 use super::fleet::{self, Fleet, OPEN_TIMEOUT, Play, Turn};
@@ -29,7 +29,7 @@ const OPENING_MAX: usize = 128;
 /// Replies a connection may owe before it counts as behind: bounds the books on send times.
 const OWED_MAX: usize = 1 << 16;
 
-/// How long replies are awaited after the last message was sent.
+/// Default of the option of that name.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the closing handshakes may take.
@@ -55,6 +55,11 @@ pub struct EchoPlan {
     pub depth: usize,
     /// Messages per second of all connections together: an open loop. Default: none.
     pub rate: Option<f64>,
+    /// Messages per connection after which the run ends, unmeasured load then excluded; it still
+    /// ends after `duration` if they are not back by then. Default: none.
+    pub messages: Option<usize>,
+    /// How long to wait between the beginnings of two connections. Default: 0.
+    pub opening_gap: Duration,
     /// Payload octets a frame at most; 0: whole messages. Default: 0.
     pub fragment: usize,
     /// How closely replies are looked at. Default: every octet.
@@ -65,6 +70,8 @@ pub struct EchoPlan {
     pub duration: Duration,
     /// How long one connection may take to open. Default: 10 s.
     pub open_timeout: Duration,
+    /// How long replies are awaited after the last message was sent. Default: 10 s.
+    pub drain_timeout: Duration,
     /// Source addresses, in turn; each has some 28,000 ports for one server. Default: the system's.
     pub sources: Vec<IpAddr>,
     /// Processors to pin the threads to, in turn. Default: none.
@@ -89,11 +96,14 @@ impl EchoPlan {
             content: Content::Binary,
             depth: 1,
             rate: None,
+            messages: None,
+            opening_gap: Duration::ZERO,
             fragment: 0,
             correctness: Correctness::Exact,
             warmup: Duration::from_millis(500),
             duration: Duration::from_secs(5),
             open_timeout: OPEN_TIMEOUT,
+            drain_timeout: DRAIN_TIMEOUT,
             sources: Vec::new(),
             processors: Vec::new(),
             pid: None,
@@ -138,9 +148,13 @@ impl EchoPlan {
                 tally: &shared.tallies[index],
                 gained: Yield::new(),
                 to_open: share(self.connections),
+                open_next: None,
                 first: index,
                 stride: threads,
                 messages: 0,
+                given_up: 0,
+                share: share(self.connections),
+                last: None,
                 owed: 0,
                 phase: Phase::Open,
                 sending: false,
@@ -169,6 +183,11 @@ impl EchoPlan {
             faults.add(&Fault::Late);
         }
         let lag = &taken.gained.lag;
+        // A run of so many messages is over when they are back, not when the conductor looks.
+        let (messages, window) = match self.messages {
+            Some(_) => (taken.gained.latency.len(), taken.gained.window),
+            None => (taken.messages, taken.window),
+        };
         Report {
             test: "echo",
             asked: Asked {
@@ -186,18 +205,13 @@ impl EchoPlan {
             },
             opened: taken.opened,
             opening_s: taken.opening.as_secs_f64(),
-            window_s: taken.window.as_secs_f64(),
-            messages: taken.messages,
-            messages_per_s: taken.messages as f64 / taken.window.as_secs_f64().max(1e-9),
+            window_s: window.as_secs_f64(),
+            messages,
+            messages_per_s: messages as f64 / window.as_secs_f64().max(1e-9),
             latency: Latency::of(&taken.gained.latency),
-            server: taken.server.map(|cpu| {
-                Server::of(
-                    cpu,
-                    taken.memory.unwrap_or_default(),
-                    taken.messages,
-                    taken.window,
-                )
-            }),
+            server: taken
+                .server
+                .map(|cpu| Server::of(cpu, taken.memory.unwrap_or_default(), messages, window)),
             driver: Driver::of(
                 taken,
                 (!lag.is_empty()).then(|| Latency::of(lag)),
@@ -218,10 +232,18 @@ struct Echo<'a> {
     tally: &'a Tally,
     gained: Yield,
     to_open: usize,
+    /// When the next connection may be begun, where there is a gap between them.
+    open_next: Option<Instant>,
     /// The reel's message the next connection begins with, and how far it is to the one after.
     first: usize,
     stride: usize,
     messages: u64,
+    /// Messages of lost connections that will not be back, where so many were to be sent.
+    given_up: u64,
+    /// Connections of this thread.
+    share: usize,
+    /// When the last reply came.
+    last: Option<Instant>,
     /// Replies due, of all connections.
     owed: usize,
     phase: Phase,
@@ -254,26 +276,32 @@ struct Seat {
     due: usize,
     /// Replies due.
     owed: usize,
+    /// Messages that may still be sent.
+    left: usize,
     /// When the messages in flight were sent, or had to be: how many, and when.
     stamps: VecDeque<(usize, Instant)>,
     /// Pongs and Close, rare: they leave when no frame of the reel is half written.
-    aside: Vec<u8>,
-    /// Octets of `aside` that left.
-    aside_at: usize,
+    aside: Aside,
     /// The server sent a Close frame, or was sent one.
     closed: bool,
 }
 
 impl Seat {
-    /// Puts messages in line.
+    /// Puts messages in line, as many of them as are left; returns how many.
     #[inline]
-    fn push(&mut self, reel: &Reel, count: usize, at: Instant) {
+    fn push(&mut self, reel: &Reel, count: usize, at: Instant) -> usize {
+        let count = count.min(self.left);
+        if count == 0 {
+            return 0;
+        }
         for _ in 0..count {
             self.due += reel.sent_len(self.index);
             self.index = reel.after(self.index);
         }
+        self.left -= count;
         self.owed += count;
         self.stamps.push_back((count, at));
+        count
     }
 
     /// Writes what fits.
@@ -281,7 +309,7 @@ impl Seat {
     fn flush(&mut self, reel: &Reel, wire: &mut Wire) -> Result<(), Fault> {
         let failed = |error: io::Error| Fault::Transport(error.kind());
         // A frame that is half written goes first, be it one of the reel or a control frame.
-        if self.aside_at > 0 && !self.flush_aside(wire)? {
+        if self.aside.is_begun() && !self.aside.flush(wire)? {
             return Ok(());
         }
         while self.due > 0 {
@@ -294,45 +322,8 @@ impl Seat {
             self.due -= count;
         }
         if !self.aside.is_empty() {
-            self.flush_aside(wire)?;
+            self.aside.flush(wire)?;
         }
-        Ok(())
-    }
-
-    /// Says whether all of it left.
-    #[cold]
-    fn flush_aside(&mut self, wire: &mut Wire) -> Result<bool, Fault> {
-        while let Some(rest) = self
-            .aside
-            .get(self.aside_at..)
-            .filter(|rest| !rest.is_empty())
-        {
-            let count = wire
-                .write(rest)
-                .map_err(|error| Fault::Transport(error.kind()))?;
-            if count == 0 {
-                return Ok(false);
-            }
-            self.aside_at += count;
-        }
-        self.aside.clear();
-        self.aside_at = 0;
-        Ok(true)
-    }
-
-    /// Puts a control frame in line.
-    fn push_control(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), Fault> {
-        let mut key = [0; 4];
-        getrandom::fill(&mut key).map_err(|_| Fault::Transport(io::ErrorKind::Other))?;
-        let header = Header {
-            fin: true,
-            opcode,
-            key: Some(key),
-            len: payload.len() as u64,
-        };
-        let (octets, count) = frame::encode(&header);
-        self.aside.extend_from_slice(&octets[..count]);
-        wirebahn_nvx::mask_extend(&mut self.aside, payload, key);
         Ok(())
     }
 }
@@ -342,8 +333,15 @@ impl Play for Echo<'_> {
 
     fn turn(&mut self, fleet: &mut Fleet<Seat>, now: Instant) -> Turn {
         self.enter_phase(fleet, now);
-        while self.to_open > 0 && fleet.opening() < OPENING_MAX {
+        while self.to_open > 0
+            && fleet.opening() < OPENING_MAX
+            && self.open_next.is_none_or(|at| now >= at)
+        {
             self.to_open -= 1;
+            if !self.plan.opening_gap.is_zero() {
+                let gap = self.plan.opening_gap * self.stride as u32;
+                self.open_next = Some(self.open_next.unwrap_or(now) + gap);
+            }
             let index = self.first % self.reel.count();
             self.first += self.stride;
             let seat = Seat {
@@ -353,8 +351,8 @@ impl Play for Echo<'_> {
                 due: 0,
                 owed: 0,
                 stamps: VecDeque::new(),
-                aside: Vec::new(),
-                aside_at: 0,
+                aside: Aside::default(),
+                left: self.plan.messages.unwrap_or(usize::MAX),
                 closed: false,
             };
             if let Err(error) = fleet.connect(seat, now) {
@@ -362,7 +360,13 @@ impl Play for Echo<'_> {
                     .faults
                     .add_text(format!("cannot connect: {error}"));
                 self.tally.lost.fetch_add(1, Relaxed);
+                self.given_up += self.plan.messages.unwrap_or(0) as u64;
             }
+        }
+        if self.sending && self.is_exhausted(fleet) {
+            self.end_window(now);
+            self.sending = false;
+            self.phase = Phase::Drain;
         }
         let wait = match self.phase {
             Phase::Drain => return self.drain(fleet, now),
@@ -379,8 +383,7 @@ impl Play for Echo<'_> {
         self.tally.opened.fetch_add(1, Relaxed);
         // A straggler joins those that run already.
         if self.sending && self.pace.is_none() {
-            seat.push(self.reel, self.plan.depth, now);
-            self.owed += self.plan.depth;
+            self.owed += seat.push(self.reel, self.plan.depth, now);
             seat.flush(self.reel, wire)?;
         }
         Ok(())
@@ -404,9 +407,9 @@ impl Play for Echo<'_> {
             self.messages += count as u64;
             self.tally.messages.store(self.messages, Relaxed);
             self.record(seat, count, now);
+            self.last = Some(now);
             if self.sending && self.pace.is_none() {
-                seat.push(self.reel, count, now);
-                self.owed += count;
+                self.owed += seat.push(self.reel, count, now);
             }
         }
         if !self.control.is_empty() {
@@ -421,6 +424,9 @@ impl Play for Echo<'_> {
 
     fn lost(&mut self, seat: Seat, fault: Fault, _now: Instant) {
         self.owed -= seat.owed;
+        if self.plan.messages.is_some() {
+            self.given_up += (seat.left + seat.owed) as u64;
+        }
         self.tally.lost.fetch_add(1, Relaxed);
         let in_order = self.closing && seat.owed == 0 && matches!(fault, Fault::Closed { .. });
         // Some servers reset what they have answered already; nothing is missing then.
@@ -434,40 +440,66 @@ impl Play for Echo<'_> {
 impl Echo<'_> {
     fn enter_phase(&mut self, fleet: &mut Fleet<Seat>, now: Instant) {
         let phase = self.shared.phase();
-        if phase == self.phase {
+        if phase == self.phase || self.phase == Phase::Drain {
             return;
         }
         if self.phase < Phase::Warm {
             self.sending = true;
+            if self.plan.messages.is_some() {
+                self.begin_window(now);
+            }
             if self.pace.is_none() {
                 self.start_all(fleet, now);
             }
         }
-        if self.phase < Phase::Measure && phase >= Phase::Measure {
-            self.gained.latency.reset();
-            self.gained.lag.reset();
-            self.window = process::thread_cpu_time().ok().map(|cpu| (now, cpu));
+        // A run of so many messages is measured from the first of them.
+        if self.phase < Phase::Measure && phase >= Phase::Measure && self.plan.messages.is_none() {
+            self.begin_window(now);
         }
         if phase == Phase::Drain {
-            if let Some((start, before)) = self.window
-                && let Ok(cpu) = process::thread_cpu_time()
-            {
-                self.gained.window = now.duration_since(start);
-                self.gained.cpu = cpu.saturating_sub(before);
-            }
+            self.end_window(now);
             self.sending = false;
             self.to_open = 0;
-            self.deadline = Some(now + DRAIN_TIMEOUT);
+            self.deadline = Some(now + self.plan.drain_timeout);
         }
         self.phase = phase;
+    }
+
+    fn begin_window(&mut self, now: Instant) {
+        self.gained.latency.reset();
+        self.gained.lag.reset();
+        self.window = process::thread_cpu_time().ok().map(|cpu| (now, cpu));
+    }
+
+    fn end_window(&mut self, now: Instant) {
+        if let Some((start, before)) = self.window.take()
+            && let Ok(cpu) = process::thread_cpu_time()
+        {
+            // In a run of so many messages, nothing happened after the last of them.
+            let end = match self.plan.messages {
+                Some(_) => self.last.unwrap_or(now),
+                None => now,
+            };
+            self.gained.window = end.saturating_duration_since(start);
+            self.gained.cpu = cpu.saturating_sub(before);
+        }
+    }
+
+    /// Whether all messages of a run of so many are back.
+    fn is_exhausted(&self, fleet: &Fleet<Seat>) -> bool {
+        self.plan.messages.is_some_and(|messages| {
+            self.to_open == 0
+                && self.owed == 0
+                && fleet.opening() == 0
+                && self.messages + self.given_up >= (messages * self.share) as u64
+        })
     }
 
     fn start_all(&mut self, fleet: &mut Fleet<Seat>, now: Instant) {
         let (reel, depth) = (self.reel, self.plan.depth);
         let mut owed = 0;
         let lost = fleet.for_each_open(|wire, seat| {
-            seat.push(reel, depth, now);
-            owed += depth;
+            owed += seat.push(reel, depth, now);
             seat.flush(reel, wire)
         });
         self.owed += owed;
@@ -494,8 +526,7 @@ impl Echo<'_> {
             let index = pace.next;
             pace.next = (pace.next + 1) % pace.connections.max(1);
             if let Some((wire, seat)) = fleet.open_at(index) {
-                seat.push(reel, 1, due);
-                self.owed += 1;
+                self.owed += seat.push(reel, 1, due);
                 // What the driver itself is late by must not pass for the server's latency.
                 self.gained
                     .lag
@@ -545,7 +576,7 @@ impl Echo<'_> {
     fn hear_control(&mut self, seat: &mut Seat) -> Result<(), Fault> {
         for control in std::mem::take(&mut self.control) {
             match control {
-                Control::Ping(payload) => seat.push_control(Opcode::Pong, &payload)?,
+                Control::Ping(payload) => seat.aside.push(Opcode::Pong, &payload)?,
                 Control::Close(_) if self.closing => seat.closed = true,
                 Control::Close(code) => return Err(Fault::Closed { code }),
             }
@@ -570,7 +601,7 @@ impl Echo<'_> {
                     wire.shut();
                     return Ok(());
                 }
-                seat.push_control(Opcode::Close, &1000_u16.to_be_bytes())?;
+                seat.aside.push_close(1000)?;
                 seat.flush(reel, wire)
             });
             self.lose(fleet, lost, now);

@@ -85,6 +85,8 @@ pub(crate) struct Fleet<S> {
     deadlines: VecDeque<(Instant, usize, u64)>,
     born: u64,
     open_timeout: Duration,
+    /// The deadline is for the whole life of a connection, not only for its opening.
+    whole_life: bool,
 }
 
 struct Member<S> {
@@ -130,7 +132,14 @@ impl<S> Fleet<S> {
             deadlines: VecDeque::new(),
             born: 0,
             open_timeout,
+            whole_life: false,
         })
+    }
+
+    /// Makes the timeout one for a connection's whole life, opening and closing.
+    pub(crate) fn limit_lives(mut self) -> Self {
+        self.whole_life = true;
+        self
     }
 
     /// Begins a connection.
@@ -244,7 +253,9 @@ impl<S> Fleet<S> {
     fn expire<P: Play<Seat = S>>(&mut self, now: Instant, play: &mut P) {
         while let Some(&(at, index, born)) = self.deadlines.front() {
             let late = match self.members.get(index) {
-                Some(Some(member)) if member.born == born => !matches!(member.stage, Stage::Open),
+                Some(Some(member)) if member.born == born => {
+                    self.whole_life || !matches!(member.stage, Stage::Open)
+                }
                 _ => false,
             };
             if late && at > now {

@@ -8,6 +8,7 @@
 //! Per message of a pipelined echo the driver does: a share of one `recv`, of one comparison of
 //! memory, of one clock read and of one `send`; it encodes, masks and allocates nothing.
 
+mod aside;
 mod check;
 mod crew;
 mod echo;
@@ -17,6 +18,7 @@ mod reel;
 mod report;
 mod target;
 mod wire;
+mod wsperf;
 
 pub use check::{Correctness, Fault};
 pub use crew::pin;
@@ -24,3 +26,4 @@ pub use echo::EchoPlan;
 pub use reel::Content;
 pub use report::{Asked, Driver, Latency, Report, Server};
 pub use target::{Endpoint, Target, TargetError};
+pub use wsperf::{Aggregate, ConnectionTimes, WsperfPlan, WsperfReport, WsperfResult};
