@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use crate::load::{Content, Correctness, EchoPlan, Report, Target};
+use crate::load::{
+    Aggregate, BroadcastPlan, ConnectPlan, Content, Correctness, EchoPlan, Report, Target,
+    WsperfPlan, WsperfResult, plot,
+};
 
 /// Load a WebSocket server and check what it answers.
 #[derive(Debug, Clone, Args)]
@@ -26,6 +29,18 @@ pub struct LoadArguments {
 pub enum LoadCommand {
     /// Keep messages in flight on every connection of an echo server
     Echo(EchoArguments),
+    /// Send to a server that sends every message to everyone
+    Broadcast(BroadcastArguments),
+    /// Open connections, hold them, and say what one costs the server
+    Connect(ConnectArguments),
+    /// The handshake test of wsperf, with its arguments
+    Wsperf(WsperfArguments),
+    /// The message test of the older wsperf: one connection, so many messages of one size
+    #[command(name = "message_test", alias = "message-test")]
+    MessageTest(MessageTestArguments),
+    /// The stress test of the older wsperf: connections one after another, messages at a rate
+    #[command(name = "stress_test", alias = "stress-test")]
+    StressTest(StressTestArguments),
 }
 
 /// Options of every load.
@@ -56,6 +71,9 @@ pub struct CommonArguments {
     /// Append the report as a line of comma-separated values to this file
     #[arg(long, value_name = "FILE")]
     pub csv: Option<PathBuf>,
+    /// Draw the distribution of latencies into this SVG file
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
     /// Show no progress
     #[arg(long, short)]
     pub quiet: bool,
@@ -104,12 +122,162 @@ pub struct EchoArguments {
     pub common: CommonArguments,
 }
 
+/// Options of `load broadcast`.
+#[derive(Debug, Clone, Args)]
+pub struct BroadcastArguments {
+    /// ws://HOST[:PORT][/PATH], ws+unix:/SOCKET[:/PATH], or tcp://HOST:PORT without WebSocket
+    pub uri: String,
+    /// Connections that receive; one more sends
+    #[arg(long, short = 'c', default_value_t = 1000, value_parser = positive)]
+    pub subscribers: usize,
+    /// Payload octets of a message: one length, or several to be taken in turn
+    #[arg(long, short, default_value = "16", value_delimiter = ',', value_parser = octets)]
+    pub size: Vec<usize>,
+    /// What messages carry
+    #[arg(long, value_enum, default_value_t = Content::Binary)]
+    pub content: Content,
+    /// Messages of a batch; the next one leaves when all subscribers have it
+    #[arg(long, short, default_value_t = 1, value_parser = positive)]
+    pub depth: usize,
+    /// Seconds of load before it is measured
+    #[arg(long, default_value_t = 0.5, value_parser = seconds, value_name = "SECONDS")]
+    pub warmup: f64,
+    /// Seconds of load that are measured
+    #[arg(long, short = 't', default_value_t = 5.0, value_parser = seconds, value_name = "SECONDS")]
+    pub duration: f64,
+    /// Decides over the contents
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// What all loads have in common
+    #[command(flatten)]
+    pub common: CommonArguments,
+}
+
+/// Options of `load connect`.
+#[derive(Debug, Clone, Args)]
+pub struct ConnectArguments {
+    /// ws://HOST[:PORT][/PATH], ws+unix:/SOCKET[:/PATH], or tcp://HOST:PORT without WebSocket
+    pub uri: String,
+    /// Connections in all; more than 28,000 need several --sources
+    #[arg(long, short, default_value_t = 10_000, value_parser = positive)]
+    pub connections: usize,
+    /// Connections on their way to be open at once
+    #[arg(long, default_value_t = 128, value_parser = positive)]
+    pub opening: usize,
+    /// Seconds to hold them once all are open
+    #[arg(long, default_value_t = 5.0, value_parser = seconds, value_name = "SECONDS")]
+    pub hold: f64,
+    /// What all loads have in common
+    #[command(flatten)]
+    pub common: CommonArguments,
+}
+
+/// Arguments of wsperf, and a few options of ours.
+#[derive(Debug, Clone, Args)]
+pub struct WsperfArguments {
+    /// The server, such as ws://127.0.0.1:9000
+    pub wsuri: String,
+    /// Threads; 0 is one
+    pub threads: usize,
+    /// Connections in all, not at once
+    #[arg(value_parser = positive)]
+    pub connections: usize,
+    /// Begin again when fewer connections than this are on their way to be open
+    #[arg(value_parser = positive)]
+    pub low_watermark: usize,
+    /// Begin no more when this many are
+    #[arg(value_parser = positive)]
+    pub high_watermark: usize,
+    /// Where the times of every connection are written, as JSON; with several workers, one file
+    /// each, its number before the extension
+    pub result_file: PathBuf,
+    /// Processes to run, each with all of the above
+    #[arg(long, default_value_t = 1, value_parser = positive)]
+    pub workers: usize,
+    /// Processors to pin the threads to, in turn
+    #[arg(long, value_delimiter = ',', value_name = "PROCESSOR")]
+    pub pin: Vec<usize>,
+    /// Process whose processor time to account for: the server's
+    #[arg(long)]
+    pub pid: Option<u32>,
+    /// Seconds a connection may take from its beginning to its end
+    #[arg(long, default_value_t = 10.0, value_parser = seconds, value_name = "SECONDS")]
+    pub timeout: f64,
+    /// Load a server that is neither on this machine nor in a private network
+    #[arg(long)]
+    pub i_own_this_server: bool,
+    /// Show no progress
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// Arguments of wsperf's `message_test`, by their names there.
+#[derive(Debug, Clone, Args)]
+pub struct MessageTestArguments {
+    /// The server, such as ws://127.0.0.1:9000
+    pub uri: String,
+    /// Payload octets of a message
+    #[arg(long, default_value = "4096", value_parser = octets)]
+    pub size: usize,
+    /// Messages
+    #[arg(long, default_value_t = 1000, value_parser = positive)]
+    pub count: usize,
+    /// Binary messages instead of text
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set)]
+    pub binary: bool,
+    /// Send a message when the one before is back, instead of all at once
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    pub sync: bool,
+    /// How closely replies are looked at
+    #[arg(long, value_enum, default_value_t = Correctness::Exact)]
+    pub correctness: Correctness,
+    /// Into how many groups of equal size the times are sorted
+    #[arg(long, default_value_t = 10, value_parser = positive)]
+    pub quantile_count: usize,
+    /// Milliseconds the test may take
+    #[arg(long, default_value_t = 10_000.0, value_parser = seconds, value_name = "MILLISECONDS")]
+    pub timeout: f64,
+    /// What all loads have in common
+    #[command(flatten)]
+    pub common: CommonArguments,
+}
+
+/// Arguments of wsperf's `stress_test`.
+#[derive(Debug, Clone, Args)]
+pub struct StressTestArguments {
+    /// The server, such as ws://127.0.0.1:9000
+    pub uri: String,
+    /// Connections
+    #[arg(long, default_value_t = 100, value_parser = positive)]
+    pub connections: usize,
+    /// Milliseconds between the beginnings of two connections
+    #[arg(long, default_value_t = 10.0, value_parser = seconds, value_name = "MILLISECONDS")]
+    pub handshake_delay: f64,
+    /// Payload octets of a message
+    #[arg(long, default_value = "16", value_parser = octets)]
+    pub message_size: usize,
+    /// Messages per second on each connection
+    #[arg(long, default_value_t = 1.0, value_parser = rate)]
+    pub rate: f64,
+    /// Seconds of load once all connections are open
+    #[arg(long, short = 't', default_value_t = 10.0, value_parser = seconds, value_name = "SECONDS")]
+    pub duration: f64,
+    /// What all loads have in common
+    #[command(flatten)]
+    pub common: CommonArguments,
+}
+
 /// Runs a load. The exit status is 0 if everything came back unchanged, 1 if not, 2 if the run
 /// could not be made.
 #[must_use]
 pub fn run(arguments: &LoadArguments) -> ExitCode {
     let result = match &arguments.command {
-        LoadCommand::Echo(echo) => run_echo(echo),
+        LoadCommand::Echo(arguments) => run_echo(arguments),
+        LoadCommand::Broadcast(arguments) => run_broadcast(arguments),
+        LoadCommand::Connect(arguments) => run_connect(arguments),
+        LoadCommand::Wsperf(arguments) => run_wsperf(arguments),
+        LoadCommand::MessageTest(arguments) => run_message_test(arguments),
+        LoadCommand::StressTest(arguments) => run_stress_test(arguments),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -147,11 +315,228 @@ fn run_echo(arguments: &EchoArguments) -> io::Result<bool> {
     Ok(report.passed())
 }
 
+fn run_broadcast(arguments: &BroadcastArguments) -> io::Result<bool> {
+    let common = &arguments.common;
+    let plan = BroadcastPlan {
+        subscribers: arguments.subscribers,
+        threads: common.threads,
+        sizes: arguments.size.clone(),
+        content: arguments.content,
+        depth: arguments.depth,
+        warmup: Duration::from_secs_f64(arguments.warmup),
+        duration: Duration::from_secs_f64(arguments.duration),
+        open_timeout: Duration::from_secs_f64(common.open_timeout),
+        sources: common.sources(),
+        processors: common.pin.clone(),
+        pid: common.pid,
+        seed: arguments.seed,
+        quiet: common.quiet,
+        ..BroadcastPlan::new(common.target(&arguments.uri)?)
+    };
+    let report = plan.run()?;
+    common.publish(&report)?;
+    Ok(report.passed())
+}
+
+fn run_connect(arguments: &ConnectArguments) -> io::Result<bool> {
+    let common = &arguments.common;
+    let plan = ConnectPlan {
+        connections: arguments.connections,
+        opening_max: arguments.opening,
+        threads: common.threads,
+        hold: Duration::from_secs_f64(arguments.hold),
+        open_timeout: Duration::from_secs_f64(common.open_timeout),
+        sources: common.sources(),
+        processors: common.pin.clone(),
+        pid: common.pid,
+        quiet: common.quiet,
+        ..ConnectPlan::new(common.target(&arguments.uri)?)
+    };
+    let report = plan.run()?;
+    common.publish(&report)?;
+    Ok(report.passed())
+}
+
+fn run_wsperf(arguments: &WsperfArguments) -> io::Result<bool> {
+    let target = target(&arguments.wsuri, arguments.i_own_this_server)?;
+    if arguments.workers > 1 {
+        return run_wsperf_workers(arguments);
+    }
+    let plan = WsperfPlan {
+        timeout: Duration::from_secs_f64(arguments.timeout),
+        processors: arguments.pin.clone(),
+        pid: arguments.pid,
+        quiet: arguments.quiet,
+        ..WsperfPlan::new(
+            target,
+            arguments.threads,
+            arguments.connections,
+            arguments.low_watermark,
+            arguments.high_watermark,
+        )
+    };
+    let report = plan.run()?;
+    report.result.write(&arguments.result_file)?;
+    let mut out = io::stdout();
+    write!(
+        out,
+        "{}",
+        Aggregate::of(std::slice::from_ref(&report.result))
+    )?;
+    if let Some(server) = &report.server {
+        writeln!(
+            out,
+            "\n  server: {:.2} us of processor time a handshake ({:.2} user, {:.2} system), {:.0} % busy",
+            server.cpu_us,
+            server.user_us,
+            server.system_us,
+            server.share * 100.0
+        )?;
+    }
+    if let Some(why) = &report.driver.bottleneck {
+        writeln!(out, "  CAUTION: {why}")?;
+    }
+    for fault in &report.faults_told {
+        writeln!(out, "  {fault}")?;
+    }
+    Ok(report.passed())
+}
+
+/// Runs this program several times with the same arguments, and aggregates what all of them wrote:
+/// each process has descriptors of its own.
+fn run_wsperf_workers(arguments: &WsperfArguments) -> io::Result<bool> {
+    let program = std::env::current_exe()?;
+    // What stands before `wsperf` on our command line leads to it on theirs.
+    let words: Vec<_> = std::env::args_os()
+        .skip(1)
+        .take_while(|word| word != "wsperf")
+        .collect();
+    let path = |worker: usize| {
+        let mut name = arguments
+            .result_file
+            .file_stem()
+            .unwrap_or_default()
+            .to_owned();
+        name.push(format!("_{worker}"));
+        if let Some(extension) = arguments.result_file.extension() {
+            name.push(".");
+            name.push(extension);
+        }
+        arguments.result_file.with_file_name(name)
+    };
+    let workers: Vec<_> = (0..arguments.workers)
+        .map(|worker| {
+            let mut command = std::process::Command::new(&program);
+            command.args(&words).arg("wsperf").arg(&arguments.wsuri);
+            for number in [
+                arguments.threads,
+                arguments.connections,
+                arguments.low_watermark,
+                arguments.high_watermark,
+            ] {
+                command.arg(number.to_string());
+            }
+            command.arg(path(worker)).arg("--quiet");
+            command.arg("--timeout").arg(arguments.timeout.to_string());
+            if let Some(processor) = arguments.pin.get(worker % arguments.pin.len().max(1)) {
+                command.arg("--pin").arg(processor.to_string());
+            }
+            if arguments.i_own_this_server {
+                command.arg("--i-own-this-server");
+            }
+            command.stdout(std::process::Stdio::null()).spawn()
+        })
+        .collect();
+    let mut passed = true;
+    for worker in workers {
+        passed &= worker?.wait()?.success();
+    }
+    let results: Vec<_> = (0..arguments.workers)
+        .map(|worker| WsperfResult::read(&path(worker)))
+        .collect::<io::Result<_>>()?;
+    write!(io::stdout(), "{}", Aggregate::of(&results))?;
+    Ok(passed)
+}
+
+fn run_message_test(arguments: &MessageTestArguments) -> io::Result<bool> {
+    let common = &arguments.common;
+    let plan = EchoPlan {
+        connections: 1,
+        sizes: vec![arguments.size],
+        content: if arguments.binary {
+            Content::Binary
+        } else {
+            Content::Text
+        },
+        depth: if arguments.sync { 1 } else { arguments.count },
+        messages: Some(arguments.count),
+        correctness: arguments.correctness,
+        warmup: Duration::ZERO,
+        duration: Duration::from_secs_f64(arguments.timeout / 1000.0),
+        drain_timeout: Duration::ZERO,
+        open_timeout: Duration::from_secs_f64(common.open_timeout),
+        sources: common.sources(),
+        processors: common.pin.clone(),
+        pid: common.pid,
+        quiet: common.quiet,
+        ..EchoPlan::new(common.target(&arguments.uri)?)
+    };
+    let report = plan.run()?;
+    common.publish(&report)?;
+    if let Some(histogram) = report.distribution()
+        && common
+            .json
+            .as_deref()
+            .is_none_or(|path| path.as_os_str() != "-")
+    {
+        let mut out = io::stdout();
+        writeln!(
+            out,
+            "  quantiles, us, in {} groups",
+            arguments.quantile_count
+        )?;
+        for group in 1..=arguments.quantile_count {
+            let share = group as f64 / arguments.quantile_count as f64;
+            let us = histogram.value_at_quantile(share) as f64 / 1e3;
+            writeln!(out, "               {us:>14.1}   {:.1} %", share * 100.0)?;
+        }
+    }
+    Ok(report.passed())
+}
+
+fn run_stress_test(arguments: &StressTestArguments) -> io::Result<bool> {
+    let common = &arguments.common;
+    let delay = Duration::from_secs_f64(arguments.handshake_delay / 1000.0);
+    let plan = EchoPlan {
+        connections: arguments.connections,
+        threads: common.threads,
+        sizes: vec![arguments.message_size],
+        rate: Some(arguments.rate * arguments.connections as f64),
+        opening_gap: delay,
+        warmup: Duration::ZERO,
+        duration: Duration::from_secs_f64(arguments.duration),
+        open_timeout: Duration::from_secs_f64(common.open_timeout),
+        sources: common.sources(),
+        processors: common.pin.clone(),
+        pid: common.pid,
+        quiet: common.quiet,
+        ..EchoPlan::new(common.target(&arguments.uri)?)
+    };
+    let report = plan.run()?;
+    common.publish(&report)?;
+    Ok(report.passed())
+}
+
+/// Where the load goes, if it may go there.
+fn target(uri: &str, owned: bool) -> io::Result<Target> {
+    Target::parse(uri)
+        .and_then(|target| target.permit(owned))
+        .map_err(io::Error::other)
+}
+
 impl CommonArguments {
     fn target(&self, uri: &str) -> io::Result<Target> {
-        Target::parse(uri)
-            .and_then(|target| target.permit(self.i_own_this_server))
-            .map_err(io::Error::other)
+        target(uri, self.i_own_this_server)
     }
 
     fn sources(&self) -> Vec<IpAddr> {
@@ -182,6 +567,10 @@ impl CommonArguments {
                 writeln!(file, "{}", Report::CSV_HEADER)?;
             }
             writeln!(file, "{}", report.to_csv())?;
+        }
+        if let (Some(path), Some(histogram)) = (&self.plot, report.distribution()) {
+            let title = format!("{} to {}", report.test, report.asked.target);
+            fs::write(path, plot::svg(&title, &[(report.test, histogram)]))?;
         }
         Ok(())
     }

@@ -129,7 +129,7 @@ pub(crate) enum Driver {
     Auto,
     /// Readiness events by epoll
     Epoll,
-    /// Completions by io_uring; not in this build
+    /// Completions by io_uring; epoll where the kernel does not let it
     Uring,
 }
 

@@ -47,8 +47,6 @@ pub(crate) struct Tick {
 /// Why the program ends otherwise than asked.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
-    #[error("--driver uring: this build has no io_uring driver; use --driver auto or epoll")]
-    NoUring,
     #[error("{0}")]
     Tier(wirebahn_nvx::Refused),
     #[error("{}: {}", option_of(.0), .0.problem)]
@@ -62,7 +60,7 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::NoUring | Self::Tier(_) | Self::Config(_) => ExitCode::from(2),
+            Self::Tier(_) | Self::Config(_) => ExitCode::from(2),
             Self::Signals(_) | Self::Server(_) => ExitCode::FAILURE,
         }
     }
@@ -90,9 +88,12 @@ pub(crate) fn run(
         .serve(move |_| Service::new(path.clone(), message, events.clone()))
         .map_err(Failure::Server)?;
 
+    if server.workers().iter().any(|worker| worker.refused.is_some()) {
+        stderr.write("this kernel does not let us use io_uring; epoll takes its place\n");
+    }
     stdout.write(ready_line(&server, options));
     let remote = server.remote();
-    let mut report = Report::new(Instant::now(), remote.statistics());
+    let mut report = Report::new(Instant::now(), server.workers().len());
     let outcome = attend(
         program,
         options,
@@ -208,7 +209,7 @@ fn configure(program: &Program, options: &Options) -> Result<ServerConfig, Failu
     let driver = match options.driver {
         Driver::Auto => DriverChoice::Auto,
         Driver::Epoll => DriverChoice::Epoll,
-        Driver::Uring => return Err(Failure::NoUring),
+        Driver::Uring => DriverChoice::Uring,
     };
     let message_size_max = options.max_message_size;
     let frame_size_max = options
@@ -332,6 +333,38 @@ fn log_to(stderr: &Output, debug: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::{Arguments, Command};
+    use clap::Parser;
+
+    fn configured(arguments: &[&str]) -> Result<ServerConfig, Failure> {
+        let line = ["wirebahn", "echo"].iter().chain(arguments);
+        let Command::Echo(options) = Arguments::parse_from(line).command else {
+            panic!("echo is no echo");
+        };
+        let program = Program {
+            message: crate::echo::echo,
+            tick: None,
+            pings: false,
+        };
+        configure(&program, &options)
+    }
+
+    #[test]
+    fn the_limit_of_frames_follows_that_of_messages() {
+        for (arguments, message, frame) in [
+            (&[][..], 16 << 20, 16 << 20),
+            (&["--max-message-size=17M"], 17 << 20, 17 << 20),
+            (&["--max-message-size=7"], 7, 125),
+            (&["--max-frame-size=1k"], 16 << 20, 1 << 10),
+        ] {
+            let config = configured(arguments).unwrap();
+            assert_eq!(config.limits().message_size_max, message);
+            assert_eq!(config.limits().frame_size_max, frame);
+            assert_eq!(config.timeouts().ping_interval, None);
+        }
+        let failure = configured(&["--max-frame-size=7"]).unwrap_err();
+        assert!(failure.to_string().starts_with("--max-frame-size: "));
+    }
 
     #[test]
     fn processors_are_told_in_short() {

@@ -15,12 +15,12 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Begins now, with what has been counted so far.
-    pub(crate) fn new(now: Instant, counted: Vec<Statistics>) -> Self {
+    /// Begins now, with nothing counted by so many workers.
+    pub(crate) fn new(now: Instant, workers: usize) -> Self {
         Self {
             started: now,
             last: now,
-            before: counted,
+            before: vec![Statistics::default(); workers],
         }
     }
 
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn a_block_reads_at_a_glance() {
         let start = Instant::now();
-        let mut report = Report::new(start, vec![Statistics::default(); 2]);
+        let mut report = Report::new(start, 2);
         let first = start + Duration::from_secs(5);
         let _ = report.next(first, vec![counted(1), counted(1)]);
         let mut slower = counted(1);

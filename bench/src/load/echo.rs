@@ -132,7 +132,8 @@ impl EchoPlan {
             connections: self.connections as u64,
             // Each thread opens its connections in groups, which follow one another.
             open_timeout: self.open_timeout
-                * (1 + (self.connections / OPENING_MAX / threads) as u32),
+                * (1 + (self.connections / OPENING_MAX / threads) as u32)
+                + self.opening_gap * self.connections as u32,
             warmup: self.warmup,
             duration: self.duration,
             pid: self.pid,
@@ -217,6 +218,7 @@ impl EchoPlan {
                 (!lag.is_empty()).then(|| Latency::of(lag)),
                 self.rate,
             ),
+            per_connection: None,
             faults: faults.count,
             faults_told: faults.told,
             distribution: Some(taken.gained.latency.clone()),

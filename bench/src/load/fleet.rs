@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Poll, Token};
+use mio::{Events, Poll, Token, Waker};
 use wirebahn::proto::handshake::{
     Answer, ClientRequest, HEAD_LEN_MAX, HeadScanner, Key, parse_response, write_request,
 };
@@ -134,6 +134,15 @@ impl<S> Fleet<S> {
             open_timeout,
             whole_life: false,
         })
+    }
+
+    /// Something that ends a wait of this fleet from another thread.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub(crate) fn waker(&self) -> io::Result<Waker> {
+        // No connection has this index; its event finds none and is passed over.
+        Waker::new(self.poll.registry(), Token(usize::MAX))
     }
 
     /// Makes the timeout one for a connection's whole life, opening and closing.

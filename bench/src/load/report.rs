@@ -42,6 +42,9 @@ pub struct Report {
     pub server: Option<Server>,
     /// The driver itself.
     pub driver: Driver,
+    /// What an open connection costs the server, where its process was named and connecting was
+    /// the test.
+    pub per_connection: Option<PerConnection>,
     /// What went wrong; a run with any has failed.
     pub faults: u64,
     /// The first of them.
@@ -147,6 +150,16 @@ impl Server {
     }
 }
 
+/// Octets of the server's memory that one connection takes; what the kernel holds for its sockets
+/// is not among them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct PerConnection {
+    /// Resident.
+    pub resident: f64,
+    /// Resident and backed by no file.
+    pub anonymous: f64,
+}
+
 /// What the driver used, and whether it was in the way.
 #[derive(Debug, Clone, Serialize)]
 pub struct Driver {
@@ -194,7 +207,7 @@ impl Report {
     /// All opened, everything came back, unchanged.
     #[must_use]
     pub fn passed(&self) -> bool {
-        self.faults == 0 && self.messages > 0
+        self.faults == 0 && (self.messages > 0 || (self.test == "connect" && self.opened > 0))
     }
 
     /// The latencies themselves, in nanoseconds.
@@ -257,12 +270,14 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let asked = &self.asked;
         let sizes: Vec<_> = asked.sizes.iter().map(ToString::to_string).collect();
+        let connects = self.test == "connect";
+        write!(f, "{}", self.test)?;
+        if !connects {
+            write!(f, " of {} octets ({:?})", sizes.join(", "), asked.content)?;
+        }
         write!(
             f,
-            "{} of {} octets ({:?}) to {}: {} connections, {} thread{}",
-            self.test,
-            sizes.join(", "),
-            asked.content,
+            " to {}: {} connections, {} thread{}",
             asked.target,
             asked.connections,
             asked.threads,
@@ -270,18 +285,28 @@ impl fmt::Display for Report {
         )?;
         match (asked.depth, asked.rate) {
             (_, Some(rate)) => writeln!(f, ", {rate} messages/s (open loop)")?,
-            (Some(depth), None) => writeln!(f, ", {depth} in flight each (closed loop)")?,
+            (Some(depth), None) => writeln!(f, ", {depth} in flight (closed loop)")?,
             (None, None) => writeln!(f)?,
         }
         writeln!(f)?;
         writeln!(
             f,
-            "  messages     {:>14}   in {:.2} s",
-            self.messages, self.window_s
+            "  opened       {:>14}   connections in {:.2} s ({:.0}/s)",
+            self.opened,
+            self.opening_s,
+            self.opened as f64 / self.opening_s.max(1e-9)
         )?;
-        writeln!(f, "  messages/s   {:>14.0}", self.messages_per_s)?;
+        if !connects {
+            writeln!(
+                f,
+                "  messages     {:>14}   in {:.2} s",
+                self.messages, self.window_s
+            )?;
+            writeln!(f, "  messages/s   {:>14.0}", self.messages_per_s)?;
+        }
+        let name = if connects { "opening us" } else { "latency us" };
         let l = &self.latency;
-        writeln!(f, "  latency us   {:>14.1}   min", l.min_us)?;
+        writeln!(f, "  {name}   {:>14.1}   min", l.min_us)?;
         for (value, name) in [
             (l.mean_us, "mean"),
             (l.sd_us, "SD"),
@@ -295,18 +320,27 @@ impl fmt::Display for Report {
             writeln!(f, "               {value:>14.1}   {name}")?;
         }
         if let Some(server) = &self.server {
+            if !connects {
+                writeln!(
+                    f,
+                    "  server       {:>14.3}   us of processor time a message ({:.3} user, {:.3} system), {:.0} % busy",
+                    server.cpu_us,
+                    server.user_us,
+                    server.system_us,
+                    server.share * 100.0
+                )?;
+            }
             writeln!(
                 f,
-                "  server       {:>14.3}   us of processor time a message ({:.3} user, {:.3} system), {:.0} % busy",
-                server.cpu_us,
-                server.user_us,
-                server.system_us,
-                server.share * 100.0
+                "  memory       {:>14.1}   MiB resident",
+                server.memory.resident as f64 / 1_048_576.0
             )?;
+        }
+        if let Some(each) = &self.per_connection {
             writeln!(
                 f,
-                "               {:>14.1}   MiB resident",
-                server.memory.resident as f64 / 1048576.0
+                "  a connection {:>14.0}   octets resident, {:.0} of them anonymous",
+                each.resident, each.anonymous
             )?;
         }
         writeln!(
@@ -324,6 +358,7 @@ impl fmt::Display for Report {
         }
         match &self.driver.bottleneck {
             Some(why) => writeln!(f, "  CAUTION: {why}")?,
+            None if connects => {}
             None => writeln!(f, "  The driver was not the bottleneck.")?,
         }
         if self.faults > 0 {
