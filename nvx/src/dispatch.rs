@@ -282,6 +282,7 @@ macro_rules! has {
         has
     }};
 }
+
 impl Kernels {
     /// The kernels of a tier, if this CPU has it.
     #[must_use]
@@ -573,4 +574,39 @@ fn choose() -> &'static Kernels {
         .unwrap_or(&SCALAR);
     ACTIVE.store(core::ptr::from_ref(kernels).cast_mut(), Ordering::Relaxed);
     kernels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_go_both_ways() {
+        for tier in Tier::ALL {
+            assert_eq!(Tier::from_name(tier.name()), Some(tier));
+            assert_eq!(tier.to_string(), tier.name());
+        }
+        assert_eq!(Tier::from_name("SSE2"), None);
+        assert_eq!(Tier::from_name(""), None);
+    }
+
+    #[test]
+    fn ids_of_nvx_find_their_tiers() {
+        let ids = |kind| [1, 2, 3, 4, 5].map(|id| Tier::from_nvx_id(kind, id));
+        let (scalar, sse2, sse41) = (Some(Tier::Scalar), Some(Tier::Sse2), Some(Tier::Sse41));
+        assert_eq!(ids(NvxKind::XorMask), [scalar, sse2, None, None, None]);
+        assert_eq!(ids(NvxKind::Utf8), [scalar, scalar, sse2, sse41, None]);
+        for kind in [NvxKind::XorMask, NvxKind::Utf8] {
+            assert_eq!(Tier::from_nvx_id(kind, 0), Some(tier()));
+        }
+    }
+
+    #[test]
+    fn kernels_are_those_of_their_tier() {
+        for tier in Tier::available() {
+            let kernels = Kernels::of(tier).expect("an available tier has kernels");
+            assert_eq!(kernels.tier(), tier);
+        }
+        assert!(tier().is_available());
+    }
 }

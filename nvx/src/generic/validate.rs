@@ -517,8 +517,8 @@ unsafe fn state_after<V: Lookup>(
     len: usize,
     state: State,
 ) -> Verdict {
-    /// Above these a character is open, by the place from the end: three octets
-    /// from it one of four, two from it one of three, last one of any kind.
+    /// Above these a character is open: the last octet begins one of any size,
+    /// the last but one begins one of three or more, the one before one of four.
     static LIMITS: [u8; 192] = {
         let mut limits = [0xFF; 192];
         limits[125] = 0xEF;
@@ -579,7 +579,8 @@ unsafe fn locate(plain: *const u8, from: usize, until: usize, state: State) -> V
         verdict.is_err(),
         "the registers saw a fault, the automaton none"
     );
-    verdict
+    // Were the two ever to differ, text that is in doubt must not pass.
+    verdict.and(Err(from))
 }
 
 /// Runs the automaton to the end of `text`, from the last octet before `from`

@@ -160,8 +160,8 @@ impl Lookup for __m512i {
             // Doubling moves bit 6 to bit 7: high and not that is 10xxxxxx.
             let doubled = _mm512_add_epi8(self, self);
             let count = _mm512_xor_si512(due, _mm512_andnot_si512(doubled, self));
-            let first = _mm512_permutexvar_epi8(one, Self::load(FIRST.0.as_ptr()));
-            let second = _mm512_permutexvar_epi8(self, Self::load(SECOND.0.as_ptr()));
+            let first = six_bits(one, &FIRST);
+            let second = six_bits(self, &SECOND);
             // What is left is at most 1F: adding 7F carries it to the high bit.
             let range = _mm512_and_si512(first, second);
             let range = _mm512_add_epi8(range, splat(0x7F));
@@ -205,6 +205,26 @@ impl Lookup for __m512i {
     unsafe fn keep_first(self, count: usize) -> Self {
         // SAFETY: the caller promises the tier.
         unsafe { _mm512_maskz_mov_epi8(first(count), self) }
+    }
+}
+
+/// The entry of the table for the low six bits of each lane.
+///
+/// # Safety
+///
+/// - The CPU has the tier.
+#[inline(always)]
+unsafe fn six_bits(index: __m512i, table: &Table) -> __m512i {
+    // SAFETY: the caller promises the tier; the table is of a register's size.
+    unsafe {
+        let table = __m512i::load(table.0.as_ptr());
+        if cfg!(miri) {
+            // Miri knows only the instruction with two tables. With the same
+            // one twice the seventh bit makes no difference.
+            _mm512_permutex2var_epi8(table, index, table)
+        } else {
+            _mm512_permutexvar_epi8(index, table)
+        }
     }
 }
 
