@@ -175,8 +175,10 @@ fn links_are_not_followed_out_of_the_tree() {
     elsewhere.file("secret", "untouched\n");
     let target = elsewhere.path("secret");
     tree.link(SYSCTL_FILE, target.to_str().unwrap());
+    let before = tree.snapshot();
     let error = apply(&root(&tree), &everything(&tree)).unwrap_err();
     assert!(error.to_string().contains("not a plain file"), "{error}");
+    assert_eq!(tree.snapshot(), before);
     assert_eq!(elsewhere.text("secret"), "untouched\n");
 }
 
