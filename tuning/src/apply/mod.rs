@@ -195,11 +195,14 @@ fn apply_while(
         root.make_dir(dir).map_err(failed(root, dir))?;
     }
     let _lock = lock(root)?;
-    let (changes, mut outcomes) = prepare(root, plan)?;
-    if changes.is_empty() {
+    let prepared = prepare(root, plan);
+    if !matches!(&prepared, Ok((changes, _)) if !changes.is_empty()) {
         for dir in dirs.iter().rev() {
             root.remove_empty_dir(dir).map_err(failed(root, dir))?;
         }
+    }
+    let (changes, mut outcomes) = prepared?;
+    if changes.is_empty() {
         return Ok(Applied {
             outcomes,
             journal: None,

@@ -169,14 +169,52 @@ fn a_file_that_cannot_be_written_takes_the_plan_back() {
 }
 
 #[test]
+fn what_the_kernel_refuses_is_told_and_the_rest_goes_on() {
+    let tree = trees::two_cores();
+    // Files of the real kernel: one that takes no writing, not even root's,
+    // and one that takes all and keeps none.
+    tree.link("proc/irq/7/smp_affinity_list", "/proc/version")
+        .link("proc/irq/8/smp_affinity_list", "/dev/null");
+    let before = tree.snapshot();
+    let value = |path: &str| Step::Value {
+        path: path.to_owned(),
+        value: "1".to_owned(),
+        volatile: true,
+    };
+    let plan = Plan {
+        steps: vec![
+            value("proc/irq/7/smp_affinity_list"),
+            value("proc/irq/8/smp_affinity_list"),
+            value("proc/irq/9/smp_affinity_list"),
+            value("proc/irq/28/smp_affinity_list"),
+        ],
+        ..Plan::default()
+    };
+    let applied = apply(&root(&tree), &plan).unwrap();
+    let deeds: Vec<_> = applied.outcomes.iter().map(|it| &it.deed).collect();
+    assert!(matches!(deeds[0], Deed::Refused(_)), "{deeds:?}");
+    assert_eq!(deeds[1], &Deed::Kept("1".to_owned(), String::new()));
+    assert_eq!(deeds[2], &Deed::Absent);
+    assert_eq!(deeds[3], &Deed::Set("0".to_owned(), "1".to_owned()));
+    assert!(!applied.complete());
+    assert_eq!(tree.text("proc/irq/28/smp_affinity_list"), "1\n");
+    let undone = undo(&root(&tree), false).unwrap();
+    assert_eq!(undone.conflicts, []);
+    assert_eq!(undone.restored, ["proc/irq/28/smp_affinity_list"]);
+    assert_eq!(tree.snapshot(), before);
+}
+
+#[test]
 fn links_are_not_followed_out_of_the_tree() {
     let tree = trees::two_cores();
     let elsewhere = Tree::empty();
     elsewhere.file("secret", "untouched\n");
     let target = elsewhere.path("secret");
     tree.link(SYSCTL_FILE, target.to_str().unwrap());
+    let before = tree.snapshot();
     let error = apply(&root(&tree), &everything(&tree)).unwrap_err();
     assert!(error.to_string().contains("not a plain file"), "{error}");
+    assert_eq!(tree.snapshot(), before);
     assert_eq!(elsewhere.text("secret"), "untouched\n");
 }
 

@@ -37,7 +37,7 @@ pub(super) fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
 /// The part that `quick_check` uses: the quota, which takes a handful of small
 /// files however many CPUs there are.
 pub(super) fn quick_quota(root: &Root, workers: u32) -> Finding {
-    quota(&cpu_quota(root), workers)
+    quota(&cpu_quota(root, "self"), workers)
 }
 
 /// The other part: more workers than CPUs. One small file tells how many; which

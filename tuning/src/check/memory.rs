@@ -20,7 +20,7 @@ const USER_OCTETS: u64 = 1 << 10;
 
 pub(super) fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     findings.push(available(context));
-    findings.push(cgroup(context.root, &context.load));
+    findings.push(cgroup(context.root, &context.load, &context.pid));
     findings.push(huge_pages(context.root));
     findings.push(swap(context.root));
 }
@@ -72,9 +72,9 @@ fn available(context: &Context<'_>) -> Finding {
     finding
 }
 
-pub(super) fn cgroup(root: &Root, load: &Load) -> Finding {
+pub(super) fn cgroup(root: &Root, load: &Load, pid: &str) -> Finding {
     let (needed, arithmetic) = needed(load);
-    let limit = memory_max(root);
+    let limit = memory_max(root, pid);
     let shown = limit
         .as_ref()
         .map(|limit| limit.map_or_else(|| "none".to_owned(), octets))

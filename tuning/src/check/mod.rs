@@ -111,8 +111,8 @@ pub fn check(machine: &Machine, load: &Load) -> Report {
     check_process(machine, load, None)
 }
 
-/// As [`check`], with the limits and the affinity of the running process `pid`
-/// instead of our own.
+/// As [`check`], with the limits, the affinity and the control groups of the
+/// running process `pid` instead of our own.
 pub fn check_process(machine: &Machine, load: &Load, pid: Option<u32>) -> Report {
     let context = Context::new(machine, load, pid);
     let mut findings = Vec::new();
@@ -168,7 +168,7 @@ pub fn quick_check_at(root: &Root, load: &Load) -> Vec<Finding> {
         limits::file_max(root, load.connections, u64::from(load.workers.max(1))),
         sockets::somaxconn(root, load, u64::from(load.workers.max(1))),
         sockets::conntrack(root, load.connections),
-        memory::cgroup(root, load),
+        memory::cgroup(root, load, "self"),
         cpu::quick_quota(root, load.workers),
         cpu::quick_workers(root, load.workers),
     ];

@@ -104,7 +104,7 @@ pub struct CheckArgs {
     #[command(flatten)]
     pub load: LoadArgs,
 
-    /// Look at the limits and the affinity of this running process
+    /// Look at the limits, affinity and control groups of this running process
     #[arg(long, value_name = "PID")]
     pub pid: Option<u32>,
 

@@ -169,7 +169,9 @@ fn another_process_is_judged_by_its_own_limits() {
         "proc/77/limits",
         "Max open files            256                  512                  files\n",
     )
-    .file("proc/77/status", "Cpus_allowed_list:\t1\n");
+    .file("proc/77/status", "Cpus_allowed_list:\t1\n")
+    .file("proc/77/cgroup", "0::/tight\n")
+    .file("sys/fs/cgroup/tight/memory.max", "1048576\n");
     let ran = run(&tree, &["check", "--pid", "77"]);
     assert_eq!(ran.status, 1);
     assert!(
@@ -178,6 +180,7 @@ fn another_process_is_judged_by_its_own_limits() {
         ran.out
     );
     assert!(ran.out.contains("workers on 1"), "{}", ran.out);
+    assert!(ran.out.contains("memory.cgroup = 1 MiB"), "{}", ran.out);
 }
 
 #[test]

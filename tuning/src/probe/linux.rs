@@ -1,5 +1,6 @@
 //! The real probes: each makes something small, asks, and lets it go. None
-//! leaves a trace, and none sends a packet off this machine.
+//! sends a packet off this machine, and none leaves a trace but one: asked by
+//! root for TLS, the kernel may load its module.
 
 use std::{
     collections::BTreeSet,

@@ -45,12 +45,12 @@ impl fmt::Display for Quota {
     }
 }
 
-/// The tightest CPU quota on the way from this process's group to the root of
-/// the hierarchy; `None` when there is none.
-pub(crate) fn cpu_quota(root: &Root) -> Result<Option<Quota>, Unread> {
+/// The tightest CPU quota on the way from the group of process `pid` to the
+/// root of the hierarchy; `None` when there is none.
+pub(crate) fn cpu_quota(root: &Root, pid: &str) -> Result<Option<Quota>, Unread> {
     let mut tightest: Option<Quota> = None;
     let mut seen = false;
-    for dir in dirs(root, "cpu")? {
+    for dir in dirs(root, pid, "cpu")? {
         let found = match dir.version {
             Version::Two => quota_v2(root, &dir.path),
             Version::One => quota_v1(root, &dir.path),
@@ -81,9 +81,9 @@ pub(crate) fn cpu_quota(root: &Root) -> Result<Option<Quota>, Unread> {
 
 /// The tightest memory limit in octets on the way to the root; `None` when
 /// there is none.
-pub(crate) fn memory_max(root: &Root) -> Result<Option<u64>, Unread> {
+pub(crate) fn memory_max(root: &Root, pid: &str) -> Result<Option<u64>, Unread> {
     let mut tightest: Option<u64> = None;
-    for dir in dirs(root, "memory")? {
+    for dir in dirs(root, pid, "memory")? {
         let file = match dir.version {
             Version::Two => "memory.max",
             Version::One => "memory.limit_in_bytes",
@@ -119,16 +119,18 @@ struct Dir {
     path: String,
 }
 
-/// The directories of this process's groups, from the innermost outwards, in
+/// The directories of the process's groups, from the innermost outwards, in
 /// every hierarchy that carries `controller`.
-fn dirs(root: &Root, controller: &str) -> Result<Vec<Dir>, Unread> {
+fn dirs(root: &Root, pid: &str, controller: &str) -> Result<Vec<Dir>, Unread> {
     let mut dirs = Vec::new();
-    for line in root.read("proc/self/cgroup")?.lines() {
+    for line in root.read(&format!("proc/{pid}/cgroup"))?.lines() {
         let mut fields = line.splitn(3, ':');
         let (Some(_), Some(controllers), Some(group)) =
             (fields.next(), fields.next(), fields.next())
         else {
-            return Err(Unread::Malformed("a line of proc/self/cgroup".to_owned()));
+            return Err(Unread::Malformed(
+                "a line of the process's cgroup file".to_owned(),
+            ));
         };
         if controllers.is_empty() {
             // Alone, version 2 is mounted at the top; beside version 1, below.

@@ -61,7 +61,7 @@ pub fn format_list<'a>(cpus: impl IntoIterator<Item = &'a u32>) -> String {
     sorted.sort_unstable();
     sorted.dedup();
     sorted
-        .chunk_by(|a, b| a + 1 == *b)
+        .chunk_by(|a, b| a.checked_add(1) == Some(*b))
         .map(|run| match (run.first(), run.last()) {
             (Some(first), Some(last)) if first != last => format!("{first}-{last}"),
             (Some(only), _) => only.to_string(),
@@ -101,10 +101,11 @@ pub fn parse_mask(text: &str) -> Result<BTreeSet<u32>, Unread> {
 }
 
 /// Writes a mask as `rps_cpus` and `xps_cpus` want it: no leading zero groups,
-/// `0` for the empty set.
+/// `0` for the empty set. CPUs above [`CPU_MAX`], which no kernel has, are left
+/// out.
 pub fn format_mask<'a>(cpus: impl IntoIterator<Item = &'a u32>) -> String {
     let mut groups: Vec<u32> = vec![0];
-    for &cpu in cpus {
+    for &cpu in cpus.into_iter().filter(|&&cpu| cpu <= CPU_MAX) {
         let index = (cpu / 32) as usize;
         if index >= groups.len() {
             groups.resize(index + 1, 0);

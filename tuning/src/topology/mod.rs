@@ -73,7 +73,8 @@ impl Topology {
         Topology::read_for(root, "self")
     }
 
-    /// As [`Topology::read`], with the affinity of process `pid`.
+    /// As [`Topology::read`], with the affinity and the control groups of the
+    /// process `pid`, as `/proc` calls it: a number, or `self`.
     ///
     /// # Errors
     /// As [`Topology::read`].
@@ -117,7 +118,7 @@ impl Topology {
             present: set(root, "present"),
             allowed: allowed.intersection(&online).copied().collect(),
             isolated: set(root, "isolated"),
-            quota: cpu_quota(root),
+            quota: cpu_quota(root, pid),
             cpus,
             cores_known,
         })
