@@ -214,7 +214,8 @@ impl<'a> Payload<'a> {
         })
     }
 
-    /// Borrows it for another message: what a router does, once for each receiver.
+    /// Borrows it for another message: what a router does, once for each receiver. Values that
+    /// were never encoded are cloned.
     pub fn borrowed(&self) -> Payload<'_> {
         Payload(match &self.0 {
             Repr::Empty => Repr::Empty,

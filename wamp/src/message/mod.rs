@@ -26,7 +26,7 @@ pub use attributes::{
 };
 pub(crate) use parse::parse;
 pub use roles::{Feature, Features, Role, Roles};
-pub(crate) use write::write;
+pub(crate) use write::{readable, write};
 
 macro_rules! message_types {
     ($($name:ident = $code:literal $word:literal $doc:literal;)+) => {

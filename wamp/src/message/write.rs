@@ -2,7 +2,7 @@
 //! Profile, "Empty Arguments and Keyword Arguments").
 
 use super::attributes::{self, Attributes};
-use super::{Message, Withdrawn};
+use super::{Message, Passthru, Withdrawn};
 use crate::error::EncodeError;
 use crate::id::Id;
 use crate::payload::Payload;
@@ -26,7 +26,7 @@ pub(crate) fn write<W: Writer>(message: &Message<'_>, writer: &mut W) -> Result<
             .begin(code, 2 + m.payload.elements())?
             .attributes(&m.details)?
             .str(m.reason.as_str())?
-            .payload(&m.payload)?,
+            .payload(&m.payload, None)?,
         Message::Challenge(m) => elements.begin(code, 2)?.str(&m.method)?.dict(&m.extra)?,
         Message::Authenticate(m) => elements.begin(code, 2)?.str(&m.signature)?.dict(&m.extra)?,
         Message::Goodbye(m) => elements
@@ -39,13 +39,13 @@ pub(crate) fn write<W: Writer>(message: &Message<'_>, writer: &mut W) -> Result<
             .id(m.request)
             .attributes(&m.details)?
             .str(m.error.as_str())?
-            .payload(&m.payload)?,
+            .payload(&m.payload, m.details.passthru.as_deref())?,
         Message::Publish(m) => elements
             .begin(code, 3 + m.payload.elements())?
             .id(m.request)
             .attributes(&m.options)?
             .str(m.topic.as_str())?
-            .payload(&m.payload)?,
+            .payload(&m.payload, m.options.passthru.as_deref())?,
         Message::Published(m) => elements.begin(code, 2)?.id(m.request).id(m.publication),
         Message::Subscribe(m) => elements
             .begin(code, 3)?
@@ -60,14 +60,14 @@ pub(crate) fn write<W: Writer>(message: &Message<'_>, writer: &mut W) -> Result<
             .id(m.subscription)
             .id(m.publication)
             .attributes(&m.details)?
-            .payload(&m.payload)?,
+            .payload(&m.payload, m.details.passthru.as_deref())?,
         Message::EventReceived(m) => elements.begin(code, 1)?.id(m.publication),
         Message::Call(m) => elements
             .begin(code, 3 + m.payload.elements())?
             .id(m.request)
             .attributes(&m.options)?
             .str(m.procedure.as_str())?
-            .payload(&m.payload)?,
+            .payload(&m.payload, m.options.passthru.as_deref())?,
         Message::Cancel(m) => elements
             .begin(code, 2)?
             .id(m.request)
@@ -76,7 +76,7 @@ pub(crate) fn write<W: Writer>(message: &Message<'_>, writer: &mut W) -> Result<
             .begin(code, 2 + m.payload.elements())?
             .id(m.request)
             .attributes(&m.details)?
-            .payload(&m.payload)?,
+            .payload(&m.payload, m.details.passthru.as_deref())?,
         Message::Register(m) => elements
             .begin(code, 3)?
             .id(m.request)
@@ -90,7 +90,7 @@ pub(crate) fn write<W: Writer>(message: &Message<'_>, writer: &mut W) -> Result<
             .id(m.request)
             .id(m.registration)
             .attributes(&m.details)?
-            .payload(&m.payload)?,
+            .payload(&m.payload, m.details.passthru.as_deref())?,
         Message::Interrupt(m) => elements
             .begin(code, 2)?
             .id(m.request)
@@ -99,9 +99,24 @@ pub(crate) fn write<W: Writer>(message: &Message<'_>, writer: &mut W) -> Result<
             .begin(code, 2 + m.payload.elements())?
             .id(m.request)
             .attributes(&m.options)?
-            .payload(&m.payload)?,
+            .payload(&m.payload, m.options.passthru.as_deref())?,
     };
     writer.end()
+}
+
+/// That a peer will take the payload: opaque octets only together with what tells how to read
+/// them.
+pub(crate) fn readable(
+    payload: &Payload<'_>,
+    passthru: Option<&Passthru<'_>>,
+) -> Result<(), EncodeError> {
+    let told = passthru.is_some_and(|passthru| passthru.enc_algo.is_some());
+    if payload.as_opaque().is_some() && !told {
+        return Err(EncodeError::Unrepresentable(
+            "opaque octets without enc_algo",
+        ));
+    }
+    Ok(())
 }
 
 struct Elements<'w, W> {
@@ -142,7 +157,12 @@ impl<W: Writer> Elements<'_, W> {
         Ok(self)
     }
 
-    fn payload(&mut self, payload: &Payload<'_>) -> Result<&mut Self, EncodeError> {
+    fn payload(
+        &mut self,
+        payload: &Payload<'_>,
+        passthru: Option<&Passthru<'_>>,
+    ) -> Result<&mut Self, EncodeError> {
+        readable(payload, passthru)?;
         payload.write(self.writer)?;
         Ok(self)
     }

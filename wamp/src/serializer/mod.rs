@@ -389,6 +389,19 @@ impl Codec {
         decoded
     }
 
+    /// As [`decode`](Self::decode), of a part that is known to be UTF-8: what a WebSocket engine
+    /// hands over as text is not validated a second time.
+    ///
+    /// # Errors
+    /// As [`Serializer::decode`].
+    pub fn decode_text<'a>(&mut self, part: &'a str) -> Result<Message<'a>, Violation> {
+        if self.format == Format::Json {
+            Json.decode_str(part, &self.rules)
+        } else {
+            self.decode(part.as_bytes())
+        }
+    }
+
     /// Appends one message to a frame; to a batch, as one more of it. On error nothing is
     /// appended.
     ///
@@ -569,6 +582,52 @@ mod tests {
             Json.decode(octets, &rules(7)),
             Err(DecodeErrorKind::TooLong.at(7).into())
         );
+    }
+
+    #[test]
+    fn text_is_read_as_octets_are() {
+        let mut codec = Codec::new(Format::Json);
+        let text = r#"[48,1,{},"com.myapp.é",["😀"]]"#;
+        assert_eq!(
+            codec.clone().decode_text(text),
+            codec.decode(text.as_bytes())
+        );
+        let octets = [&text.as_bytes()[..22], &[0xff], &text.as_bytes()[23..]].concat();
+        assert!(matches!(
+            codec.decode(&octets),
+            Err(Violation::Decode(DecodeError {
+                kind: DecodeErrorKind::Unicode,
+                ..
+            }))
+        ));
+    }
+
+    #[test]
+    fn opaque_octets_need_a_word_on_how_to_read_them() {
+        let mut message = message::Yield {
+            request: crate::Id::MIN,
+            options: message::ResultDetails::default(),
+            payload: crate::Payload::opaque(vec![1, 2, 3]),
+        };
+        for format in Format::ALL {
+            let codec = Codec::new(format);
+            assert!(
+                codec
+                    .encode(&message.clone().into(), &mut Vec::new())
+                    .is_err()
+            );
+        }
+        let passthru = message::Passthru {
+            enc_algo: message::EncAlgo::new("cryptobox"),
+            ..message::Passthru::default()
+        };
+        message.options.passthru = Some(Box::new(passthru));
+        for format in Format::ALL {
+            let mut codec = Codec::new(format);
+            let mut out = Vec::new();
+            codec.encode(&message.clone().into(), &mut out).unwrap();
+            assert_eq!(codec.decode(&out), Ok(message.clone().into()));
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::schema::{self, payload};
 use crate::error::EncodeError;
 use crate::id::Id;
 use crate::message::{
-    Call, CancelMode, CloseDetails, EncAlgo, EncSerializer, Error, Event, Hello, Invocation,
+    self, Call, CancelMode, CloseDetails, EncAlgo, EncSerializer, Error, Event, Hello, Invocation,
     Message, MessageType, Passthru, Principal, Publish, Register, ResultDetails, Roles, Subscribe,
     Welcome, Withdrawn,
 };
@@ -556,6 +556,7 @@ impl Tables {
             absent(passthru.ppt_serializer.is_some(), "ppt_serializer")?;
             absent(passthru.ppt_keyid.is_some(), "ppt_keyid")?;
         }
+        message::readable(payload, passthru)?;
         if let Some(octets) = payload.as_opaque() {
             places.opaque = Some(self.b.octets(octets)?);
             if let Some(passthru) = passthru {
