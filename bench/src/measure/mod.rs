@@ -1,0 +1,4 @@
+//! What is measured beside the load itself.
+
+pub mod machine;
+pub mod process;
