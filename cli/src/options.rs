@@ -67,7 +67,7 @@ SIZE is a number of octets, or one with a binary unit: 1024, 64k, 16M, 1G (k = 1
 /// What all servers of the program take.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Where to listen: ws://HOST[:PORT][/PATH]
+    /// Where to listen: `ws://HOST[:PORT][/PATH]`
     ///
     /// Without a port it is 80, as the scheme says (RFC 6455 section 3); port 0 lets the system
     /// choose. With a path other than `/`, requests to other paths are answered 404.
