@@ -21,7 +21,7 @@ pub struct Audit {
     pub paused: usize,
     /// Commands for other shards that found their mailboxes full.
     pub backlog: usize,
-    /// Connections, and broadcasts, that wait for the end of a turn.
+    /// Connections, broadcasts and commands that wait for the end of a turn.
     pub due: usize,
     /// Octets of spare buffers, as the pool accounts for them.
     pub spare: usize,
@@ -36,7 +36,9 @@ impl<H: Handler> Shard<H> {
             deadlines: self.wheel.count(),
             paused: self.held.len(),
             backlog: self.outside.backlog(),
-            due: self.due.len() + usize::from(self.batch.is_some()),
+            due: self.due.len()
+                + usize::from(self.batch.is_some())
+                + usize::from(self.postponed.is_some()),
             spare: self.pool.kept(),
             spare_counted: self.pool.recount(),
             ..Audit::default()

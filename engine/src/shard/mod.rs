@@ -76,6 +76,8 @@ pub(crate) struct Shard<H: Handler> {
     /// Which mailbox is looked into first.
     lane: usize,
     batch: Option<Batch>,
+    /// A command that came after the broadcasts of the batch, and must not overtake them.
+    postponed: Option<Command>,
     /// Connections to settle at the end of this turn.
     due: VecDeque<Key>,
     /// Publishers that are not read from until the backlog is gone.
@@ -144,6 +146,7 @@ impl<H: Handler> Shard<H> {
             turn: Turn::default(),
             lane: 0,
             batch: None,
+            postponed: None,
             due: VecDeque::new(),
             held: Vec::new(),
             opening: VecDeque::new(),
@@ -262,6 +265,9 @@ impl<H: Handler> Shard<H> {
     /// Forms the next batch, of this shard's own broadcasts first, and carries out commands for
     /// single connections on the way. `false` when there is nothing to do.
     fn take_commands(&mut self) -> bool {
+        if let Some(command) = self.postponed.take() {
+            self.carry_out(command);
+        }
         let mut forming = Forming::default();
         while forming.has_room() {
             let message = match self.outside.own().pop_front() {
@@ -275,6 +281,10 @@ impl<H: Handler> Shard<H> {
                     self.turn.commands += 1;
                     match command {
                         Command::Broadcast(message) => message,
+                        other if !forming.is_empty() => {
+                            self.postponed = Some(other);
+                            break;
+                        }
                         other => {
                             self.carry_out(other);
                             continue;
@@ -774,6 +784,10 @@ struct Forming {
 impl Forming {
     fn has_room(&self) -> bool {
         self.len < BATCH_LEN
+    }
+
+    fn is_empty(&self) -> bool {
+        self.messages == 0
     }
 
     fn add(&mut self, message: &Prepared) {

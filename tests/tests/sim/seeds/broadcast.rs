@@ -15,6 +15,12 @@ impl Act for ToAll {
     }
 }
 
+/// What was sent from outside: to one client or to all, and whether all shards had room for it.
+struct Posted {
+    target: Option<usize>,
+    sure: bool,
+}
+
 /// Who published a message: a client, or the world outside.
 const OUTSIDE: u32 = u32::MAX;
 
@@ -37,7 +43,7 @@ fn parse(message: &[u8]) -> Result<(u32, u32), String> {
     Ok((publisher, number))
 }
 
-pub(super) fn run(seed: u64) -> Result<Counts, String> {
+pub(super) fn run(seed: u64) -> Result<Tally, String> {
     let mut random = Random::new(seed ^ 0xB0AD);
     let setup = setup(seed, &mut random);
     let policy = match random.index(2) {
@@ -66,7 +72,8 @@ pub(super) fn run(seed: u64) -> Result<Counts, String> {
     // Who was there from the beginning, and is to get everything.
     let subscribed: Vec<bool> = peers.iter().map(Peer::is_open).collect();
     let remote = world.remote();
-    let (mut outside, mut uncertain) = (0, Vec::new());
+    let mut outside: Vec<Posted> = Vec::new();
+    let mut paused = 0;
     for _ in 0..peers.len() * 6 {
         a_while(&mut world, &mut random)?;
         let index = random.index(peers.len());
@@ -76,15 +83,28 @@ pub(super) fn run(seed: u64) -> Result<Counts, String> {
             peer.client().stall(random.chance(5_000));
         }
         let len = random.size(1_500);
+        if world.audit().iter().any(|audit| audit.paused > 0) {
+            paused = 1;
+        }
+        let peer = &mut peers[index];
         if random.chance(1_500) {
-            let message = compose(OUTSIDE, outside, len);
-            match remote.broadcast(&message) {
-                Ok(()) => {}
+            let message = compose(OUTSIDE, outside.len() as u32, len);
+            let opened = &log.borrow().opened;
+            let target = opened.iter().find(|_| random.chance(1_000));
+            let posted = match target {
+                Some((id, _)) => remote.send(*id, &message),
+                None => remote.broadcast(&message),
+            };
+            let sure = match posted {
+                Ok(()) => true,
                 // Some shard had no room; others may have sent it.
-                Err(UseError::MailboxFull) => uncertain.push(outside),
+                Err(UseError::MailboxFull) => false,
                 Err(error) => return Err(error.to_string()),
-            }
-            outside += 1;
+            };
+            outside.push(Posted {
+                target: target.map(|&(_, client)| client),
+                sure,
+            });
         } else if peer.is_open() {
             for _ in 0..random.size(4) {
                 let number = peer.sent().len() as u32;
@@ -120,20 +140,30 @@ pub(super) fn run(seed: u64) -> Result<Counts, String> {
         // Nobody got more than who got everything; and of each publisher that was not kept from
         // publishing, everything is all it has sent.
         for publisher in (0..peers.len() as u32).chain([OUTSIDE]) {
-            let sure = |m: &(u32, u32)| m.0 != OUTSIDE || !uncertain.contains(&m.1);
-            let of = |list: &[(u32, u32)]| {
-                let of = list.iter().filter(|m| m.0 == publisher && sure(m));
-                of.count()
-            };
+            if publisher == OUTSIDE {
+                let due = (0..).zip(&outside).filter(|(_, posted)| {
+                    posted.sure && posted.target.is_none_or(|target| target == index)
+                });
+                let due: Vec<u32> = due.map(|(number, _)| number).collect();
+                let got: Vec<u32> = received[index]
+                    .iter()
+                    .filter(|m| m.0 == OUTSIDE && outside[m.1 as usize].sure)
+                    .map(|m| m.1)
+                    .collect();
+                require(got == due, || {
+                    format!("client {index}: got {got:?} from outside, not {due:?}")
+                })?;
+                continue;
+            }
+            let of = |list: &[(u32, u32)]| list.iter().filter(|m| m.0 == publisher).count();
             let (got, most) = (
                 of(&received[index]),
                 fullest.map_or(0, |i| of(&received[i])),
             );
-            let sent = match peers.get(publisher as usize) {
-                Some(peer) if peer.client().befallen().is_some() => most,
+            let sent = match &peers[publisher as usize] {
+                peer if peer.client().befallen().is_some() => most,
                 // What came while the closing had begun was published all the same.
-                Some(peer) => peer.sent().len(),
-                None => outside as usize - uncertain.len(),
+                peer => peer.sent().len(),
             };
             require(got >= most && got == sent, || {
                 format!("client {index}: got {got} of {sent} messages of {publisher}")
@@ -165,7 +195,10 @@ pub(super) fn run(seed: u64) -> Result<Counts, String> {
         }
     }
     end(&mut world, &mut peers, &log, &mut random)?;
-    Ok(world.counts())
+    Ok(Tally {
+        paused,
+        ..Tally::of(&world, &log.borrow(), &peers)
+    })
 }
 
 /// Each publisher's messages in order, none twice; without a gap unless skipping is the policy.

@@ -32,7 +32,7 @@ struct Script {
     done: bool,
 }
 
-pub(super) fn run(seed: u64) -> Result<Counts, String> {
+pub(super) fn run(seed: u64) -> Result<Tally, String> {
     let mut random = Random::new(seed ^ 0xEC40);
     let setup = setup(seed, &mut random);
     let config = config(&mut random).build().map_err(|e| e.to_string())?;
@@ -77,7 +77,7 @@ pub(super) fn run(seed: u64) -> Result<Counts, String> {
     }
     end(&mut world, &mut peers, &log, &mut random)?;
     require(log.borrow().dropped == 0, || "messages dropped".to_owned())?;
-    Ok(world.counts())
+    Ok(Tally::of(&world, &log.borrow(), &peers))
 }
 
 fn ending(random: &mut Random) -> Ending {

@@ -49,7 +49,7 @@ impl Act for Pacer {
     }
 }
 
-pub(super) fn run(seed: u64) -> Result<Counts, String> {
+pub(super) fn run(seed: u64) -> Result<Tally, String> {
     let mut random = Random::new(seed ^ 0x9ACE);
     let setup = setup(seed, &mut random);
     let config = config(&mut random).build().map_err(|e| e.to_string())?;
@@ -97,5 +97,5 @@ pub(super) fn run(seed: u64) -> Result<Counts, String> {
     }
     end(&mut world, &mut peers, &log, &mut random)?;
     require(log.borrow().dropped == 0, || "messages dropped".to_owned())?;
-    Ok(world.counts())
+    Ok(Tally::of(&world, &log.borrow(), &peers))
 }
