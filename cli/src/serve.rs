@@ -88,9 +88,6 @@ pub(crate) fn run(
         .serve(move |_| Service::new(path.clone(), message, events.clone()))
         .map_err(Failure::Server)?;
 
-    if server.workers().iter().any(|worker| worker.refused.is_some()) {
-        stderr.write("this kernel does not let us use io_uring; epoll takes its place\n");
-    }
     stdout.write(ready_line(&server, options));
     let remote = server.remote();
     let mut report = Report::new(Instant::now(), server.workers().len());
@@ -278,7 +275,7 @@ fn ready_line(server: &Server, options: &Options) -> String {
             "workers"
         },
         placement(workers),
-        workers.first().map_or("none", |worker| worker.driver),
+        drivers(workers),
         wirebahn_nvx::tier(),
     )
 }
@@ -293,6 +290,19 @@ fn placement(workers: &[Worker]) -> String {
         pinned if pinned == workers.len() => format!("pinned to {}", ranges(processors)),
         pinned => format!("{pinned} of them pinned to {}", ranges(processors)),
     }
+}
+
+/// What moves the octets, and why it is not what was asked for.
+fn drivers(workers: &[Worker]) -> String {
+    let mut drivers: Vec<String> = workers
+        .iter()
+        .map(|worker| match worker.refused {
+            None => worker.driver.to_owned(),
+            Some(why) => format!("{} (io_uring was refused: {why})", worker.driver),
+        })
+        .collect();
+    drivers.dedup(); // one kernel, one answer
+    drivers.join(" and ")
 }
 
 /// Processors as people write them: `processor 3`, `processors 0-3,8`.

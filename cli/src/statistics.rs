@@ -48,11 +48,12 @@ const COLUMNS: [Figure; 7] = [
 ];
 
 /// What should be zero; shown where it is not.
-const TROUBLES: [Figure; 6] = [
+const TROUBLES: [Figure; 7] = [
     ("refused", |counted| counted.refused),
     ("dropped", |counted| counted.dropped),
     ("violations", |counted| counted.violations),
     ("timeouts", |counted| counted.timeouts),
+    ("shed", |counted| counted.shed),
     ("panics", |counted| counted.panics),
     ("accept errors", |counted| counted.accept_errors),
 ];

@@ -18,3 +18,8 @@
 //! This crate itself is empty: a package of nothing but examples must have one.
 
 #![forbid(unsafe_code)]
+
+/// The program in the README compiles: it is what most people copy first.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

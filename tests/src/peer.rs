@@ -19,6 +19,7 @@ pub struct Peer {
     /// The Close frame of each side.
     closing: Option<Option<(u16, String)>>,
     closed: Option<Option<(u16, String)>>,
+    ended: Option<Ended>,
     mute: bool,
 }
 
@@ -49,6 +50,7 @@ impl Peer {
             messages: Vec::new(),
             closing: None,
             closed: None,
+            ended: None,
             mute: false,
         }
     }
@@ -181,7 +183,10 @@ impl Peer {
                 }
             }
         }
-        match self.client.ended() {
+        let ended = self.client.ended();
+        let news = !octets.is_empty() || ended != self.ended;
+        self.ended = ended;
+        match ended {
             Some(Ended::Fin) => {
                 self.reader.end()?;
                 self.shut();
@@ -189,7 +194,7 @@ impl Peer {
             Some(_) => self.mute = true,
             None => {}
         }
-        Ok(!octets.is_empty())
+        Ok(news)
     }
 
     fn key(&mut self) -> [u8; 4] {

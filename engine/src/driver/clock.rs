@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::tick::Tick;
 
 /// A turn that took this much longer than it should have means that the process stood still (it
-/// was stopped, or the machine slept): the clock of deadlines stands still for the excess.
+/// was stopped, or the machine slept): the clock of deadlines then stands still for all of that
+/// turn. Nobody knows how much of it was a wait; were that counted, a deadline that was the reason
+/// for the wait would fire at once, before a peer that stood still as well could do anything.
 pub(crate) const FREEZE_MIN: Duration = Duration::from_secs(1);
 
 /// Time without the time this process stood still.
@@ -31,9 +33,8 @@ impl Clock {
         let took = now.saturating_sub(self.last);
         // Without a timeout any wait is as it should be: no deadline was near.
         if let Some(timeout) = timeout {
-            let excess = took.saturating_sub(timeout);
-            if excess > FREEZE_MIN {
-                self.skipped += excess;
+            if took.saturating_sub(timeout) > FREEZE_MIN {
+                self.skipped += took;
             }
         }
         self.last = now;
@@ -60,9 +61,10 @@ mod tests {
         assert_eq!(clock.turn(2 * SECOND, Some(SECOND)), Tick(1000));
         // Late, as on a busy machine: that counts.
         assert_eq!(clock.turn(4 * SECOND, Some(SECOND)), Tick(3000));
-        // Stopped for an hour in a wait of a second.
-        assert_eq!(clock.turn(3605 * SECOND, Some(SECOND)), Tick(4000));
+        // Stopped for an hour, in a wait of ten seconds: what the wait was for is not due.
+        assert_eq!(clock.turn(3605 * SECOND, Some(10 * SECOND)), Tick(3000));
+        assert_eq!(clock.turn(3615 * SECOND, Some(10 * SECOND)), Tick(13_000));
         // Nothing was due: an hour of silence is an hour.
-        assert_eq!(clock.turn(7205 * SECOND, None), Tick(3_604_000));
+        assert_eq!(clock.turn(7215 * SECOND, None), Tick(3_613_000));
     }
 }

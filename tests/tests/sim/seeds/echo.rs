@@ -17,13 +17,13 @@ enum Ending {
 }
 
 const MISBEHAVIOUR: [(&[u8], u16); 7] = [
-    (&[0x81, 0x00], 1002),                         // not masked
-    (&[0xA2, 0x80, 0, 0, 0, 0], 1002),             // a reserved bit
-    (&[0x83, 0x80, 0, 0, 0, 0], 1002),             // a reserved opcode
-    (&[0x80, 0x80, 0, 0, 0, 0], 1002),             // nothing to continue
-    (&[0x82, 0xFE, 0, 1, 0, 0, 0, 0, 9], 1002),    // a length too long
-    (&[0x82, 0xFF, 0, 0, 1, 0, 0, 0, 0, 0], 1009), // a terabyte
-    (&[0x81, 0x82, 0, 0, 0, 0, 0xC3, 0x28], 1007), // no UTF-8
+    (&[0x81, 0x00], 1002),                                     // not masked
+    (&[0xA2, 0x80, 0, 0, 0, 0], 1002),                         // a reserved bit
+    (&[0x83, 0x80, 0, 0, 0, 0], 1002),                         // a reserved opcode
+    (&[0x80, 0x80, 0, 0, 0, 0], 1002),                         // nothing to continue
+    (&[0x82, 0xFE, 0, 1, 0, 0, 0, 0, 9], 1002),                // a length too long
+    (&[0x82, 0xFF, 0, 0, 1, 0, 0, 0, 0, 0, 1, 2, 3, 4], 1009), // a terabyte
+    (&[0x81, 0x82, 0, 0, 0, 0, 0xC3, 0x28], 1007),             // no UTF-8
 ];
 
 struct Script {
@@ -148,7 +148,12 @@ fn check(peer: &Peer, script: &Script, log: &Log) -> Result<(), String> {
     match befallen {
         Some(Fault::HalfClose) if !matches!(script.ending, Ending::Leave | Ending::Reset) => {
             require(came.len() == whole, all)?;
-            return require(ended == Some(Ended::Fin), || format!("ended by {ended:?}"));
+            return require(ended == Some(Ended::Fin), || {
+                format!(
+                    "half-closed, ended by {ended:?}: {info:?} {:?}",
+                    script.ending
+                )
+            });
         }
         Some(_) => return Ok(()),
         None => {}
@@ -159,7 +164,9 @@ fn check(peer: &Peer, script: &Script, log: &Log) -> Result<(), String> {
     require(peer.status() == Some(101), || {
         format!("status {:?}", peer.status())
     })?;
-    require(script.done, || "did not come to its end".to_owned())?;
+    require(script.done, || {
+        format!("interrupted: {:?}, {info:?}", peer.closed())
+    })?;
     require(came.len() == sent.len(), all)?;
     require(peer.newest_ping_is_answered(), || {
         format!("no pong before {:?}", script.ending)
@@ -169,7 +176,9 @@ fn check(peer: &Peer, script: &Script, log: &Log) -> Result<(), String> {
             format!("ended by {ended:?}")
         });
     }
-    require(ended == Some(Ended::Fin), || format!("ended by {ended:?}"))?;
+    require(ended == Some(Ended::Fin), || {
+        format!("ended by {ended:?}: {info:?} {:?}", script.ending)
+    })?;
     let info = info.ok_or("never closed")?;
     let wrong = || format!("closed with {:?}, {info:?}", peer.closed());
     match script.ending {
