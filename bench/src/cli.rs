@@ -139,6 +139,10 @@ pub struct BroadcastArguments {
     /// Messages of a batch; the next one leaves when all subscribers have it
     #[arg(long, short, default_value_t = 1, value_parser = positive)]
     pub depth: usize,
+    /// Short text messages that begin with this are the server's own and passed over where binary
+    /// ones are due; empty: there are none
+    #[arg(long, default_value = "tick ", value_name = "TEXT")]
+    pub foreign: String,
     /// Seconds of load before it is measured
     #[arg(long, default_value_t = 0.5, value_parser = seconds, value_name = "SECONDS")]
     pub warmup: f64,
@@ -323,6 +327,7 @@ fn run_broadcast(arguments: &BroadcastArguments) -> io::Result<bool> {
         sizes: arguments.size.clone(),
         content: arguments.content,
         depth: arguments.depth,
+        foreign: (!arguments.foreign.is_empty()).then(|| arguments.foreign.clone()),
         warmup: Duration::from_secs_f64(arguments.warmup),
         duration: Duration::from_secs_f64(arguments.duration),
         open_timeout: Duration::from_secs_f64(common.open_timeout),

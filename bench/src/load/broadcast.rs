@@ -50,6 +50,9 @@ pub struct BroadcastPlan {
     pub content: Content,
     /// Messages of a batch. Default: 1.
     pub depth: usize,
+    /// Text messages of at most 125 octets that begin with this are the server's own and passed
+    /// over where binary ones are due: `tick `, say. Default: there are none.
+    pub foreign: Option<String>,
     /// Load that is not measured. Default: 0.5 s.
     pub warmup: Duration,
     /// Load that is measured. Default: 5 s.
@@ -94,6 +97,7 @@ impl BroadcastPlan {
             sizes: vec![16],
             content: Content::Binary,
             depth: 1,
+            foreign: None,
             warmup: Duration::from_millis(500),
             duration: Duration::from_secs(5),
             open_timeout: OPEN_TIMEOUT,
@@ -116,6 +120,7 @@ impl BroadcastPlan {
             content: self.content,
             fragment: 0,
             raw: self.target.is_raw(),
+            foreign: self.foreign.clone(),
             seed: self.seed,
         })
         .map_err(io::Error::other)?;

@@ -140,7 +140,10 @@ struct Apart {
 struct Frame {
     header: Header,
     missing: u64,
+    /// Payload of a control frame, or of a message of the server's own.
     control: Vec<u8>,
+    /// It may be a message of the server's own; how it begins will say.
+    foreign: bool,
 }
 
 impl Checker {
@@ -247,7 +250,10 @@ impl Checker {
             let Some(frame) = &apart.frame else {
                 return Ok((taken, 0));
             };
-            apart.admit(reel, self.index, &frame.header)?;
+            let foreign = apart.admit(reel, self.index, &frame.header)?;
+            if let Some(frame) = &mut apart.frame {
+                frame.foreign = foreign;
+            }
         }
         let Some(frame) = &mut apart.frame else {
             return Ok((taken, 0));
@@ -259,7 +265,7 @@ impl Checker {
         let piece = &rest[..count];
         taken += count;
         frame.missing -= count as u64;
-        if frame.header.opcode.is_control() {
+        if frame.header.opcode.is_control() || frame.foreign {
             frame.control.extend_from_slice(piece);
         } else {
             let wanted = &reel.payload(self.index)[apart.matched..];
@@ -277,6 +283,7 @@ impl Checker {
         let Frame {
             header,
             control: payload,
+            foreign,
             ..
         } = match apart.frame.take() {
             Some(frame) => frame,
@@ -284,6 +291,14 @@ impl Checker {
         };
         let mut completed = 0;
         match header.opcode {
+            _ if foreign => {
+                let begins = reel.foreign().unwrap_or_default().as_bytes();
+                if !payload.starts_with(begins) {
+                    return Err(Fault::Kind {
+                        message: self.index,
+                    });
+                }
+            }
             Opcode::Ping => control.push(Control::Ping(payload)),
             Opcode::Pong => {}
             Opcode::Close => {
@@ -342,17 +357,18 @@ impl Apart {
                     header,
                     missing: header.len,
                     control: Vec::new(),
+                    foreign: false,
                 });
                 Ok(true)
             }
         }
     }
 
-    /// What a header alone can have wrong.
-    fn admit(&self, reel: &Reel, index: usize, header: &Header) -> Result<(), Fault> {
+    /// What a header alone can have wrong. Says whether it may begin a message of the server's own.
+    fn admit(&self, reel: &Reel, index: usize, header: &Header) -> Result<bool, Fault> {
         if header.opcode.is_control() {
             debug_assert!(header.len <= CONTROL_LEN_MAX as u64);
-            return Ok(());
+            return Ok(false);
         }
         match (header.opcode, self.inside) {
             (Opcode::Continuation, false) => {
@@ -365,6 +381,10 @@ impl Apart {
         }
         let kind = reel.reply(index)[0] & 0x0F;
         if !self.inside && header.opcode as u8 != kind {
+            let short = header.fin && header.len <= CONTROL_LEN_MAX as u64;
+            if header.opcode == Opcode::Text && short && reel.foreign().is_some() {
+                return Ok(true);
+            }
             return Err(Fault::Kind { message: index });
         }
         let wanted = reel.payload(index).len();
@@ -376,7 +396,7 @@ impl Apart {
                 came,
             });
         }
-        Ok(())
+        Ok(false)
     }
 }
 
@@ -395,6 +415,7 @@ mod tests {
             content: Content::Mixed,
             fragment: 0,
             raw,
+            foreign: None,
             seed: 1,
         })
         .unwrap()
@@ -504,6 +525,33 @@ mod tests {
                 matches!(result, Err(Fault::Content { .. } | Fault::Kind { .. })),
                 "{wrong:?} gave {result:?}"
             );
+        }
+    }
+
+    #[test]
+    fn messages_of_the_servers_own_are_passed_over_if_they_begin_as_told() {
+        let reel = Reel::new(&ReelPlan {
+            sizes: vec![20],
+            content: Content::Binary,
+            fragment: 0,
+            raw: false,
+            foreign: Some("tick ".to_owned()),
+            seed: 1,
+        })
+        .unwrap();
+        let input = |foreign: &[u8]| {
+            [
+                reel.reply(0).to_vec(),
+                frame_of(true, Opcode::Text, foreign),
+                reel.reply(1).to_vec(),
+            ]
+            .concat()
+        };
+        for step in [1, 7, usize::MAX] {
+            let ticked = feed(&reel, &input(b"tick 1"), step, Correctness::Exact);
+            assert_eq!(ticked.unwrap().0, 2);
+            let other = feed(&reel, &input(b"tock 1"), step, Correctness::Exact);
+            assert_eq!(other, Err(Fault::Kind { message: 1 }));
         }
     }
 

@@ -78,6 +78,7 @@ impl ConnectPlan {
             content: Content::Binary,
             fragment: 0,
             raw: self.target.is_raw(),
+            foreign: None,
             seed: 0,
         })
         .map_err(io::Error::other)?;

@@ -124,6 +124,7 @@ impl EchoPlan {
             content: self.content,
             fragment: self.fragment,
             raw: self.target.is_raw(),
+            foreign: None,
             seed: self.seed,
         })
         .map_err(io::Error::other)?;

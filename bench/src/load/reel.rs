@@ -48,6 +48,9 @@ pub(crate) struct ReelPlan {
     pub fragment: usize,
     /// The reply is what was sent, header and mask included: a raw echo without WebSocket.
     pub raw: bool,
+    /// Short text messages that begin with this are the server's own, and passed over where a
+    /// binary message is due. Default: there are none.
+    pub foreign: Option<String>,
     /// Decides over lengths and contents; the same seed makes the same messages. Masking keys
     /// differ all the same.
     pub seed: u64,
@@ -68,6 +71,7 @@ pub(crate) struct Reel {
     /// Octets of header before each reply's payload.
     wanted_heads: Vec<usize>,
     raw: bool,
+    foreign: Option<String>,
 }
 
 impl Reel {
@@ -94,6 +98,7 @@ impl Reel {
             wanted_starts: Vec::with_capacity(count + 1),
             wanted_heads: Vec::with_capacity(count),
             raw: plan.raw,
+            foreign: plan.foreign.clone(),
         };
         let mut payload = Vec::new();
         for (index, &size) in sizes.iter().cycle().take(count).enumerate() {
@@ -242,6 +247,11 @@ impl Reel {
         &self.reply(index)[self.wanted_heads[index]..]
     }
 
+    /// How the server's own messages begin, if it sends any.
+    pub(crate) fn foreign(&self) -> Option<&str> {
+        self.foreign.as_deref()
+    }
+
     /// Whether replies are the very octets that were sent.
     #[must_use]
     pub(crate) fn is_raw(&self) -> bool {
@@ -262,6 +272,7 @@ mod tests {
             content,
             fragment: 0,
             raw: false,
+            foreign: None,
             seed: 7,
         }
     }

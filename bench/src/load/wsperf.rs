@@ -162,6 +162,7 @@ impl WsperfPlan {
             content: Content::Binary,
             fragment: 0,
             raw: false,
+            foreign: None,
             seed: 0,
         })
         .map_err(io::Error::other)?;
