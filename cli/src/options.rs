@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use wirebahn::OriginPattern;
+use wirebahn_bench::cli::LoadArguments;
+use wirebahn_tuning::cli::TuneArgs;
 
 use crate::size::{Size, parse_size};
 use crate::uri::ListenUri;
@@ -24,6 +26,8 @@ Examples:
   wirebahn echo --wsuri ws://0.0.0.0:80/ws       on all addresses, path /ws only
   wirebahn broadcast --workers 2 --interval 1    two workers, statistics each second
   wirebahn testee server --silence               the target of a conformance suite
+  wirebahn load echo ws://127.0.0.1:9000         load it, and check what comes back
+  wirebahn tune check --connections 100000       what this machine lacks for so many
 
 A server prints one line that begins with `listening on ws://` when it accepts connections.
 
@@ -33,7 +37,7 @@ Signals:
   SIGUSR1           print the statistics now, even with --silence
   SIGHUP            noted and otherwise ignored: there is no configuration file to reload
 
-Exit status:
+Exit status of a server (load and tune tell theirs in their own help):
   0  ended because it was asked to     1  could not start, or a worker failed
   2  the command line is wrong";
 
@@ -51,6 +55,10 @@ pub(crate) enum Command {
     /// The target of a conformance suite
     #[command(subcommand)]
     Testee(Testee),
+    /// Loads a server and checks every octet that comes back
+    Load(LoadArguments),
+    /// Says what stands between this machine and the load you want, and changes it
+    Tune(TuneArgs),
 }
 
 #[derive(Debug, Subcommand)]
