@@ -4,4 +4,8 @@
 //! A world that fails names its seed; `WIREBAHN_SEED=N` runs only that one.
 
 mod common;
+mod deadlines;
+mod drain;
+mod gate;
 mod seeds;
+mod splits;
