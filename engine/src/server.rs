@@ -265,7 +265,7 @@ impl ServerBuilder {
                 drop(started);
                 // The driver goes before the shard, whose memory it may have lent to the kernel.
                 match opened.driver {
-                    AnyDriver::Epoll(mut driver) => run(&mut driver, &mut shard),
+                    AnyDriver::Epoll(mut driver) => run(&mut *driver, &mut shard),
                     AnyDriver::Uring(mut driver) => run(&mut *driver, &mut shard),
                 }
             };
@@ -305,7 +305,7 @@ struct Opened {
 }
 
 enum AnyDriver {
-    Epoll(Readiness<Epoll>),
+    Epoll(Box<Readiness<Epoll>>),
     Uring(Box<Uring>),
 }
 
@@ -339,7 +339,7 @@ fn open(choice: DriverChoice, listener: TcpListener) -> io::Result<Opened> {
     }
     let (driver, waker) = Epoll::driver(listener)?;
     Ok(Opened {
-        driver: AnyDriver::Epoll(driver),
+        driver: AnyDriver::Epoll(Box::new(driver)),
         waker,
         refused,
     })

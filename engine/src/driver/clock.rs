@@ -32,10 +32,8 @@ impl Clock {
     pub(super) fn turn(&mut self, now: Duration, timeout: Option<Duration>) -> Tick {
         let took = now.saturating_sub(self.last);
         // Without a timeout any wait is as it should be: no deadline was near.
-        if let Some(timeout) = timeout {
-            if took.saturating_sub(timeout) > FREEZE_MIN {
-                self.skipped += took;
-            }
+        if timeout.is_some_and(|timeout| took.saturating_sub(timeout) > FREEZE_MIN) {
+            self.skipped += took;
         }
         self.last = now;
         self.tick()

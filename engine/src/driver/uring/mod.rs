@@ -70,7 +70,8 @@ pub(crate) struct Uring {
     starved: Vec<Key>,
     /// Connections that submitted a send in the turn before, to see whether it is stuck.
     sending: VecDeque<Key>,
-    /// Spare records for vectored sends.
+    /// Spare records for vectored sends. Boxed, because the kernel holds their addresses.
+    #[allow(clippy::vec_box)]
     spare: Vec<Box<Vectored>>,
     /// Operations the kernel has not completed for good.
     in_flight: usize,
