@@ -546,6 +546,12 @@ impl Client {
         self.network.borrow().unread(self.line)
     }
 
+    /// Octets the client has sent that have not arrived where the server could read them.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.network.borrow().in_flight(self.line)
+    }
+
     /// Octets the server has read.
     #[must_use]
     pub fn read_so_far(&self) -> u64 {

@@ -30,3 +30,6 @@ pub mod prepared;
 pub mod recv;
 pub(crate) mod send;
 pub mod state;
+
+#[cfg(test)]
+mod torn;

@@ -59,8 +59,9 @@ const BATCH_LEN: usize = 64 << 10;
 const BACKLOG_RETRY: Duration = Duration::from_millis(1);
 
 /// When draining: how long the shard goes on answering what still comes before it says goodbye,
-/// unless nothing comes any more.
-const DRAIN_GRACE_MS: u64 = 200;
+/// unless nothing comes any more. Never more than half of the time there is: peers need some to
+/// answer.
+const DRAIN_GRACE: Duration = Duration::from_millis(200);
 
 /// The connections of one core.
 pub(crate) struct Shard<H: Handler> {
@@ -119,6 +120,7 @@ enum Drain {
     /// Nothing new is accepted; what comes is still answered.
     Grace {
         since: Tick,
+        until: Tick,
         deadline: Tick,
     },
     /// Goodbyes go out, in order of the table.
@@ -159,7 +161,7 @@ impl<H: Handler> Shard<H> {
         let backlog = self.outside.is_backlogged().then_some(BACKLOG_RETRY);
         let drain = match self.drain {
             Drain::No => None,
-            Drain::Grace { since, .. } => Some(Tick(since.0 + DRAIN_GRACE_MS).since(now)),
+            Drain::Grace { until, .. } => Some(until.since(now)),
             Drain::Goodbye { deadline, .. } => Some(deadline.since(now)),
             Drain::Cut { .. } => Some(Duration::ZERO),
         };
@@ -385,13 +387,14 @@ impl<H: Handler> Shard<H> {
             match &mut self.drain {
                 Drain::No | Drain::Grace { .. } => return None,
                 Drain::Goodbye { cursor, deadline } => {
-                    if self.now >= *deadline {
-                        self.drain = Drain::Cut { cursor: 0 };
-                        continue;
-                    }
                     let index = *cursor;
                     if index >= self.table.slots() {
-                        return None;
+                        // However late it is, everybody was told.
+                        if self.now < *deadline {
+                            return None;
+                        }
+                        self.drain = Drain::Cut { cursor: 0 };
+                        continue;
                     }
                     *cursor += 1;
                     let Some((key, entry)) = self.table.at_mut(index) else {
@@ -439,13 +442,21 @@ impl<H: Handler> Shard<H> {
             (Some(Stop::Drain(most)), Drain::No) => {
                 self.drain = Drain::Grace {
                     since: self.now,
+                    until: self.now.after(DRAIN_GRACE.min(most / 2)),
                     deadline: self.now.after(most),
                 };
             }
-            (Some(Stop::Drain(_)), &Drain::Grace { since, deadline }) => {
+            (
+                Some(Stop::Drain(_)),
+                &Drain::Grace {
+                    since,
+                    until,
+                    deadline,
+                },
+            ) => {
                 // A turn in which nothing came: all that was on its way has been answered.
                 let quiet = !self.turn.received && self.now > since;
-                if quiet || self.now.0 >= since.0 + DRAIN_GRACE_MS {
+                if quiet || self.now >= until {
                     self.drain = Drain::Goodbye {
                         cursor: 0,
                         deadline,

@@ -26,13 +26,14 @@ const HITS_MIN: u64 = 100;
 
 #[test]
 fn ten_thousand_worlds() {
-    let only = std::env::var("WIREBAHN_SEED").ok();
-    let seeds = match only
-        .as_deref()
-        .map(|seed| seed.parse::<u64>().expect("a number"))
-    {
+    let number = |name| {
+        let given = std::env::var(name).ok()?;
+        Some(given.parse::<u64>().expect("a number"))
+    };
+    let only = number("WIREBAHN_SEED");
+    let seeds = match only {
         Some(seed) => seed..=seed,
-        None => 1..=SEEDS,
+        None => 1..=number("WIREBAHN_SEEDS").unwrap_or(SEEDS),
     };
     let mut total = Tally::default();
     for seed in seeds {
@@ -119,6 +120,14 @@ impl Tally {
             ("violations", self.violations),
             ("accept errors", self.accept_errors),
         ]
+    }
+}
+
+#[test]
+fn a_seed_repeats_itself() {
+    for seed in 1..=40 {
+        let (first, second) = (run(seed).unwrap(), run(seed).unwrap());
+        assert_eq!(format!("{first:?}"), format!("{second:?}"), "seed {seed}");
     }
 }
 

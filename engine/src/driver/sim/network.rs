@@ -322,6 +322,12 @@ impl Network {
         self.lines[index as usize].up.octets.len()
     }
 
+    /// Octets of the client that have not arrived.
+    pub(crate) fn in_flight(&self, index: u32) -> usize {
+        let up = &self.lines[index as usize].up;
+        up.octets.len() - up.arrived
+    }
+
     /// Octets of the client the server has read.
     pub(crate) fn read_so_far(&self, index: u32) -> u64 {
         self.lines[index as usize].up.read
@@ -401,6 +407,9 @@ impl Network {
         let mut next = FOREVER;
         for &index in &self.dialing {
             next = next.min(self.lines[index as usize].dials_at);
+            if next <= self.now {
+                return next;
+            }
         }
         for &index in &self.active {
             let line = &self.lines[index as usize];
