@@ -30,6 +30,7 @@ pub(crate) fn frame(
 }
 
 /// What a frame's first octet says.
+#[derive(Clone, Copy)]
 struct Head {
     fin: bool,
     compressed: bool,

@@ -111,6 +111,17 @@ impl Codecs {
         self.torn = self.torn.saturating_sub(octets);
     }
 
+    /// Whether no connection and no message holds anything.
+    #[cfg(test)]
+    pub(super) fn is_at_rest(&self) -> bool {
+        (self.contexts, self.lent, self.torn) == (0, 0, 0)
+    }
+
+    #[cfg(test)]
+    pub(super) fn contexts(&self) -> usize {
+        self.contexts
+    }
+
     pub(super) fn lend(&mut self) -> Inflater {
         self.lent += 1;
         self.inflaters.pop().unwrap_or_else(Inflater::new)

@@ -47,6 +47,8 @@ pub(crate) struct Inflating {
     torn: usize,
     /// Blocks with BFINAL so far.
     final_blocks: u16,
+    /// Whether any octet came.
+    begun: bool,
     /// The last block had BFINAL: before the next one, the decoder begins anew.
     ended: bool,
 }
@@ -67,6 +69,7 @@ impl Inflating {
             Some(Kept { receive, .. }) => receive,
             None => &mut nothing,
         };
+        self.begun |= !piece.is_empty();
         let has_one = self.inflater.is_some() || matches!(receive, ReceiveContext::Dedicated(_));
         let goes_on = last || codecs.may_tear() && (has_one || codecs.may_lend());
         if !goes_on {
@@ -78,6 +81,7 @@ impl Inflating {
             block: &mut block,
             final_blocks: &mut self.final_blocks,
             ended: &mut self.ended,
+            finish: last && self.begun,
         };
         let waiting = std::mem::take(&mut self.waiting);
         let result = match receive {
@@ -88,7 +92,7 @@ impl Inflating {
                 });
                 // Of a stream that ended, only this message's text is still there; no sender that
                 // ends its streams refers to more.
-                work.run(inflater, (&[], &[]), [&waiting, piece], last)
+                work.run(inflater, (&[], &[]), [&waiting, piece])
             }
             ReceiveContext::Nothing | ReceiveContext::History(_) => {
                 let past = match &*receive {
@@ -102,7 +106,7 @@ impl Inflating {
                     inflater.prime(past.1);
                     inflater
                 });
-                work.run(inflater, past, [&waiting, piece], last)
+                work.run(inflater, past, [&waiting, piece])
             }
         };
         let made = work.target.content.len();
@@ -162,21 +166,24 @@ struct Work<'w, 't> {
     block: &'w mut Vec<u8>,
     final_blocks: &'w mut u16,
     ended: &'w mut bool,
+    /// Whether the message is whole. One without any octet is understood as an empty message and
+    /// leaves the decoder alone: by the letter it would have to be one octet (RFC 7692 section
+    /// 7.2.3.6), but not all senders know.
+    finish: bool,
 }
 
 impl Work<'_, '_> {
-    /// Inflates pieces in order; after the `last` ones, the end of the message.
+    /// Inflates pieces in order; after the last ones, the end of the message.
     fn run(
         &mut self,
         inflater: &mut Inflater,
         past: (&[u8], &[u8]),
         pieces: [&[u8]; 2],
-        last: bool,
     ) -> Result<(), Violation> {
         for piece in pieces {
             self.inflate(inflater, past, piece)?;
         }
-        if !last {
+        if !self.finish {
             return Ok(());
         }
         if *self.ended {

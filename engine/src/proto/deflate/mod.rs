@@ -32,6 +32,8 @@ mod history;
 mod inflating;
 mod oneshot;
 pub mod params;
+#[cfg(test)]
+mod tests;
 
 use codec::{Deflater, INFLATER_LEN, Inflater, deflater_len};
 use codecs::Codecs;
