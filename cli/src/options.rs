@@ -120,9 +120,9 @@ pub(crate) struct Options {
 
     /// Take browsers only from pages of this origin; may be given several times [default: any]
     ///
-    /// `*` stands for any characters: https://example.com, https://*.example.com, *:8080. The word
-    /// null takes pages opened from files. Others are answered 403. Clients that send no Origin,
-    /// which are not browsers, always pass.
+    /// `*` stands for any characters: `https://example.com`, `https://*.example.com`, `*:8080`.
+    /// The word `null` takes pages opened from files. Others are answered 403. Clients that send no
+    /// Origin, which are not browsers, always pass.
     #[arg(long, value_name = "PATTERN", value_parser = parse_origin)]
     pub(crate) allow_origin: Vec<AllowedOrigin>,
 }
@@ -141,11 +141,11 @@ pub(crate) enum Deflate {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Driver {
-    /// The best one this build and this machine have
+    /// The one that measures better on most machines and loads: epoll
     Auto,
     /// Readiness events by epoll
     Epoll,
-    /// Completions by io_uring; not in this build
+    /// Completions by io_uring; epoll takes its place where the kernel refuses it
     Uring,
 }
 

@@ -7,9 +7,9 @@
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -60,13 +60,24 @@ impl Output {
 
     /// Waits until all that was written before has left, but not longer than `most`.
     pub(crate) fn finish(&self, most: Duration) {
+        let deadline = Instant::now() + most;
         let (done, finished) = sync_channel(1);
-        if self.queue.try_send(Job::Finish(done)).is_ok() {
-            // Disconnected is the good news, a timeout means that nobody reads.
-            let _: Result<(), RecvTimeoutError> = finished.recv_timeout(most);
+        let mut job = Job::Finish(done);
+        // A full queue may empty yet; its kind of channel cannot wait with a deadline.
+        while let Err(TrySendError::Full(back)) = self.queue.try_send(job) {
+            if Instant::now() >= deadline {
+                return;
+            }
+            job = back;
+            thread::sleep(ROOM_RETRY);
         }
+        // Disconnected is the good news, a timeout means that nobody reads.
+        let _ = finished.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     }
 }
+
+/// How often a full queue is looked at when the program ends.
+const ROOM_RETRY: Duration = Duration::from_millis(1);
 
 /// The writing thread.
 fn write_all(mut stream: impl Write, jobs: &Receiver<Job>, dropped: &AtomicU64) {
@@ -166,11 +177,9 @@ mod tests {
         for line in 0..QUEUE_LEN + 10 {
             output.write(format!("{line}\n"));
         }
-        output.finish(Duration::from_millis(20)); // finds no room or no reader, and returns
+        output.finish(Duration::from_millis(20)); // finds no room, and returns
         drop(permit); // from now on every write passes
-        while output.dropped.load(Ordering::Relaxed) > 0 {
-            thread::yield_now();
-        }
+        output.finish(Duration::from_secs(10));
         output.write("after\n");
         output.finish(Duration::from_secs(10));
         let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();

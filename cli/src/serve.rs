@@ -47,8 +47,6 @@ pub(crate) struct Tick {
 /// Why the program ends otherwise than asked.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
-    #[error("--driver uring: this build has no io_uring driver; use --driver auto or epoll")]
-    NoUring,
     #[error("{0}")]
     Tier(wirebahn_nvx::Refused),
     #[error("{}: {}", option_of(.0), .0.problem)]
@@ -62,7 +60,7 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::NoUring | Self::Tier(_) | Self::Config(_) => ExitCode::from(2),
+            Self::Tier(_) | Self::Config(_) => ExitCode::from(2),
             Self::Signals(_) | Self::Server(_) => ExitCode::FAILURE,
         }
     }
@@ -92,7 +90,7 @@ pub(crate) fn run(
 
     stdout.write(ready_line(&server, options));
     let remote = server.remote();
-    let mut report = Report::new(Instant::now(), remote.statistics());
+    let mut report = Report::new(Instant::now(), server.workers().len());
     let outcome = attend(
         program,
         options,
@@ -208,7 +206,7 @@ fn configure(program: &Program, options: &Options) -> Result<ServerConfig, Failu
     let driver = match options.driver {
         Driver::Auto => DriverChoice::Auto,
         Driver::Epoll => DriverChoice::Epoll,
-        Driver::Uring => return Err(Failure::NoUring),
+        Driver::Uring => DriverChoice::Uring,
     };
     let message_size_max = options.max_message_size;
     let frame_size_max = options
@@ -283,7 +281,7 @@ fn ready_line(server: &Server, options: &Options) -> String {
             "workers"
         },
         placement(workers),
-        workers.first().map_or("none", |worker| worker.driver),
+        drivers(workers),
         wirebahn_nvx::tier(),
     )
 }
@@ -298,6 +296,19 @@ fn placement(workers: &[Worker]) -> String {
         pinned if pinned == workers.len() => format!("pinned to {}", ranges(processors)),
         pinned => format!("{pinned} of them pinned to {}", ranges(processors)),
     }
+}
+
+/// What moves the octets, and why it is not what was asked for.
+fn drivers(workers: &[Worker]) -> String {
+    let mut drivers: Vec<String> = workers
+        .iter()
+        .map(|worker| match worker.refused {
+            None => worker.driver.to_owned(),
+            Some(why) => format!("{} (io_uring was refused: {why})", worker.driver),
+        })
+        .collect();
+    drivers.dedup(); // one kernel, one answer
+    drivers.join(" and ")
 }
 
 /// Processors as people write them: `processor 3`, `processors 0-3,8`.
@@ -338,6 +349,38 @@ fn log_to(stderr: &Output, debug: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::{Arguments, Command};
+    use clap::Parser;
+
+    fn configured(arguments: &[&str]) -> Result<ServerConfig, Failure> {
+        let line = ["wirebahn", "echo"].iter().chain(arguments);
+        let Command::Echo(options) = Arguments::parse_from(line).command else {
+            panic!("echo is no echo");
+        };
+        let program = Program {
+            message: crate::echo::echo,
+            tick: None,
+            pings: false,
+        };
+        configure(&program, &options)
+    }
+
+    #[test]
+    fn the_limit_of_frames_follows_that_of_messages() {
+        for (arguments, message, frame) in [
+            (&[][..], 16 << 20, 16 << 20),
+            (&["--max-message-size=17M"], 17 << 20, 17 << 20),
+            (&["--max-message-size=7"], 7, 125),
+            (&["--max-frame-size=1k"], 16 << 20, 1 << 10),
+        ] {
+            let config = configured(arguments).unwrap();
+            assert_eq!(config.limits().message_size_max, message);
+            assert_eq!(config.limits().frame_size_max, frame);
+            assert_eq!(config.timeouts().ping_interval, None);
+        }
+        let failure = configured(&["--max-frame-size=7"]).unwrap_err();
+        assert!(failure.to_string().starts_with("--max-frame-size: "));
+    }
 
     #[test]
     fn processors_are_told_in_short() {

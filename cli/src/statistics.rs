@@ -15,12 +15,12 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Begins now, with what has been counted so far.
-    pub(crate) fn new(now: Instant, counted: Vec<Statistics>) -> Self {
+    /// Begins now, with nothing counted by so many workers.
+    pub(crate) fn new(now: Instant, workers: usize) -> Self {
         Self {
             started: now,
             last: now,
-            before: counted,
+            before: vec![Statistics::default(); workers],
         }
     }
 
@@ -48,11 +48,12 @@ const COLUMNS: [Figure; 7] = [
 ];
 
 /// What should be zero; shown where it is not.
-const TROUBLES: [Figure; 6] = [
+const TROUBLES: [Figure; 7] = [
     ("refused", |counted| counted.refused),
     ("dropped", |counted| counted.dropped),
     ("violations", |counted| counted.violations),
     ("timeouts", |counted| counted.timeouts),
+    ("shed", |counted| counted.shed),
     ("panics", |counted| counted.panics),
     ("accept errors", |counted| counted.accept_errors),
 ];
@@ -203,7 +204,7 @@ mod tests {
     #[test]
     fn a_block_reads_at_a_glance() {
         let start = Instant::now();
-        let mut report = Report::new(start, vec![Statistics::default(); 2]);
+        let mut report = Report::new(start, 2);
         let first = start + Duration::from_secs(5);
         let _ = report.next(first, vec![counted(1), counted(1)]);
         let mut slower = counted(1);

@@ -266,11 +266,14 @@ pub enum Placement {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum DriverChoice {
-    /// The best one this build and this machine have; today epoll.
+    /// The one that measures better on most machines and loads; today epoll.
     #[default]
     Auto,
     /// Readiness events by epoll.
     Epoll,
+    /// Completions by io_uring. Where the kernel has none, or forbids it, epoll takes its place;
+    /// [`Worker::refused`](crate::Worker::refused) tells.
+    Uring,
 }
 
 /// Everything a server is told; made by [`ServerConfig::builder`].

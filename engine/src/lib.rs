@@ -50,6 +50,8 @@ mod remote;
 mod server;
 #[cfg(feature = "runtime")]
 mod shard;
+#[cfg(all(feature = "runtime", any(test, feature = "sim")))]
+pub mod sim;
 
 pub use close::{CloseCode, CloseInfo};
 pub use config::{

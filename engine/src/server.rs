@@ -5,19 +5,21 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
-use crate::config::{Placement, ServerConfig};
+use crate::config::{DriverChoice, Placement, ServerConfig};
 use crate::driver::Driver;
 use crate::driver::epoll::Epoll;
+use crate::driver::readiness::Readiness;
+use crate::driver::uring::Uring;
 use crate::handler::Handler;
 use crate::remote::Remote;
 use crate::shard::Shard;
 use crate::shard::counters::Statistics;
-use crate::shard::mailbox::{Hub, Stop};
+use crate::shard::mailbox::{Hub, Stop, Wake};
 use crate::shard::pin;
 
 /// A running server. Dropping it stops it at once; see [`shutdown`](Self::shutdown) for the
@@ -38,8 +40,10 @@ pub struct Worker {
     pub index: usize,
     /// The processor it is pinned to.
     pub processor: Option<usize>,
-    /// The name of the driver that moves its octets.
+    /// The name of the driver that moves its octets: `epoll` or `io_uring`.
     pub driver: &'static str,
+    /// Why it is not the one that was asked for, if it is not.
+    pub refused: Option<io::ErrorKind>,
 }
 
 /// A server that could not start, or a worker that could not go on.
@@ -231,6 +235,7 @@ impl ServerBuilder {
                 Arc::clone(&protocol),
                 started.clone(),
             );
+            let choice = config.driver;
             let run = move || {
                 let processor = processor.filter(|&processor| {
                     let pinned = pin::pin(processor);
@@ -239,25 +244,30 @@ impl ServerBuilder {
                     }
                     pinned
                 });
-                let worker = Worker {
-                    index,
-                    processor,
-                    driver: "epoll",
-                };
-                let mut driver = match Epoll::new(listener) {
-                    Ok(driver) => driver,
+                let opened = match open(choice, listener) {
+                    Ok(opened) => opened,
                     Err(error) => {
                         let _ = started.send(Err((index, error)));
                         return Ok(());
                     }
                 };
+                let worker = Worker {
+                    index,
+                    processor,
+                    driver: opened.name(),
+                    refused: opened.refused,
+                };
                 // Fits: the configuration allows at most 1024 workers.
                 let shard_index = index as u16;
-                hub.inbox(shard_index).set_waker(driver.waker());
+                hub.inbox(shard_index).set_waker(opened.waker);
                 let mut shard = Shard::new(shard_index, make(worker), protocol, hub);
                 let _ = started.send(Ok(worker));
                 drop(started);
-                run(&mut driver, &mut shard)
+                // The driver goes before the shard, whose memory it may have lent to the kernel.
+                match opened.driver {
+                    AnyDriver::Epoll(mut driver) => run(&mut driver, &mut shard),
+                    AnyDriver::Uring(mut driver) => run(&mut *driver, &mut shard),
+                }
             };
             let thread = std::thread::Builder::new()
                 .name(format!("wirebahn-{index}"))
@@ -287,6 +297,54 @@ impl ServerBuilder {
     }
 }
 
+/// A driver, and how it came to be this one.
+struct Opened {
+    driver: AnyDriver,
+    waker: Arc<dyn Wake>,
+    refused: Option<io::ErrorKind>,
+}
+
+enum AnyDriver {
+    Epoll(Readiness<Epoll>),
+    Uring(Box<Uring>),
+}
+
+impl Opened {
+    fn name(&self) -> &'static str {
+        match self.driver {
+            AnyDriver::Epoll(_) => "epoll",
+            AnyDriver::Uring(_) => "io_uring",
+        }
+    }
+}
+
+/// Opens the driver that was chosen, or epoll where the kernel does not let it.
+fn open(choice: DriverChoice, listener: TcpListener) -> io::Result<Opened> {
+    let mut refused = None;
+    if choice == DriverChoice::Uring {
+        match Uring::new(listener.try_clone()?) {
+            Ok((driver, waker)) => {
+                return Ok(Opened {
+                    driver: AnyDriver::Uring(Box::new(driver)),
+                    waker,
+                    refused,
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no io_uring here; epoll takes its place");
+                refused = Some(error.kind());
+                listener.set_nonblocking(true)?;
+            }
+        }
+    }
+    let (driver, waker) = Epoll::driver(listener)?;
+    Ok(Opened {
+        driver: AnyDriver::Epoll(driver),
+        waker,
+        refused,
+    })
+}
+
 /// The loop of one core.
 fn run<D: Driver, H: Handler>(driver: &mut D, shard: &mut Shard<H>) -> io::Result<()> {
     loop {
@@ -299,15 +357,37 @@ fn run<D: Driver, H: Handler>(driver: &mut D, shard: &mut Shard<H>) -> io::Resul
     }
 }
 
-/// One listening socket a worker, all on the same address.
+/// How long an address that is in use is tried again. What a killed process had in flight in an
+/// io_uring is let go of a moment after the process itself, its listening sockets among it.
+const REBIND_MAX: Duration = Duration::from_millis(250);
+
+/// How often it is tried.
+const REBIND_STEP: Duration = Duration::from_millis(10);
+
+/// As [`listen_once`], and again while the address is still about to be let go of.
 fn listen(
     address: SocketAddr,
     count: usize,
     config: &ServerConfig,
 ) -> io::Result<Vec<TcpListener>> {
-    let mut address = address;
-    let mut listeners = Vec::with_capacity(count);
-    for _ in 0..count {
+    let end = Instant::now() + REBIND_MAX;
+    loop {
+        match listen_once(address, count, config) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < end => {
+                std::thread::sleep(REBIND_STEP);
+            }
+            result => return result,
+        }
+    }
+}
+
+/// One listening socket a worker, all on the same address.
+fn listen_once(
+    address: SocketAddr,
+    count: usize,
+    config: &ServerConfig,
+) -> io::Result<Vec<TcpListener>> {
+    let stream = |address| {
         let socket = Socket::new(
             Domain::for_address(address),
             Type::STREAM,
@@ -315,6 +395,17 @@ fn listen(
         )?;
         // A server that was killed can be started again at once.
         socket.set_reuse_address(true)?;
+        io::Result::Ok(socket)
+    };
+    if count > 1 {
+        // SO_REUSEPORT would let this server share the port with one that runs already, and
+        // half of the connections go astray. Without it the system tells; the socket ends here.
+        stream(address)?.bind(&address.into())?;
+    }
+    let mut address = address;
+    let mut listeners = Vec::with_capacity(count);
+    for _ in 0..count {
+        let socket = stream(address)?;
         if count > 1 {
             socket.set_reuse_port(true)?;
         }

@@ -9,9 +9,13 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 #[cfg(feature = "alloc")]
 use alloc::vec::Vec;
 
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+use crate::aarch64;
 use crate::mask::rotated;
 use crate::scalar;
 use crate::utf8::{InvalidAt, State, Utf8, Verdict};
+#[cfg(target_arch = "x86_64")]
+use crate::x86_64;
 
 /// Below this many octets the baseline of the architecture runs in line: the
 /// indirect call and the set-up of wide vectors would cost more than they save.
@@ -215,7 +219,7 @@ pub struct Kernels {
 ///
 /// Invariant: whoever holds a reference to a `Kernels` runs on a CPU with the
 /// instructions these functions need; [`Kernels::of`] and [`choose`] see to it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Raw {
     /// Masks `len` octets. Source readable, target writable for `len` octets;
     /// the same or disjoint.
@@ -236,12 +240,67 @@ static SCALAR: Kernels = Kernels {
     },
 };
 
+#[cfg(target_arch = "x86_64")]
+static SSE2: Kernels = Kernels {
+    tier: Tier::Sse2,
+    raw: x86_64::sse2::RAW,
+};
+
+#[cfg(target_arch = "x86_64")]
+static SSE41: Kernels = Kernels {
+    tier: Tier::Sse41,
+    raw: x86_64::sse41::RAW,
+};
+
+#[cfg(target_arch = "x86_64")]
+static AVX2: Kernels = Kernels {
+    tier: Tier::Avx2,
+    raw: x86_64::avx2::RAW,
+};
+
+#[cfg(target_arch = "x86_64")]
+static AVX512: Kernels = Kernels {
+    tier: Tier::Avx512,
+    raw: x86_64::avx512::RAW,
+};
+
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+static NEON: Kernels = Kernels {
+    tier: Tier::Neon,
+    raw: aarch64::neon::RAW,
+};
+
+/// Whether this CPU has all of the features: asked at run time where there is
+/// somebody to ask, else what the build may take for granted.
+#[cfg(target_arch = "x86_64")]
+macro_rules! has {
+    ($($feature:tt),+) => {{
+        #[cfg(feature = "std")]
+        let has = $(std::arch::is_x86_feature_detected!($feature))&&+;
+        #[cfg(not(feature = "std"))]
+        let has = $(cfg!(target_feature = $feature))&&+;
+        has
+    }};
+}
 impl Kernels {
     /// The kernels of a tier, if this CPU has it.
     #[must_use]
     pub fn of(tier: Tier) -> Option<&'static Self> {
         match tier {
             Tier::Scalar => Some(&SCALAR),
+            #[cfg(target_arch = "x86_64")]
+            Tier::Sse2 => Some(&SSE2),
+            #[cfg(target_arch = "x86_64")]
+            Tier::Sse41 => has!("ssse3", "sse4.1").then_some(&SSE41),
+            #[cfg(target_arch = "x86_64")]
+            Tier::Avx2 => has!("avx2").then_some(&AVX2),
+            #[cfg(target_arch = "x86_64")]
+            Tier::Avx512 => {
+                has!("avx512f", "avx512bw", "avx512vl", "avx512vbmi", "bmi2").then_some(&AVX512)
+            }
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Tier::Neon => Some(&NEON),
+            #[allow(unreachable_patterns)] // all tiers of an architecture may be above
             _ => None,
         }
     }
@@ -353,7 +412,13 @@ impl Kernels {
 pub(crate) unsafe fn mask(source: *const u8, target: *mut u8, len: usize, key: [u8; 4]) {
     // SAFETY: the pointers are as promised; the CPU has the tier, by the
     // invariant of `Raw`.
-    unsafe { (active().raw.mask)(source, target, len, key) };
+    unsafe {
+        if len < SHORT {
+            baseline::mask::<false>(source, target, len, key);
+        } else {
+            (active().raw.mask)(source, target, len, key);
+        }
+    };
 }
 
 /// Masks `len` octets and validates the outcome by whatever is fastest here.
@@ -370,14 +435,115 @@ pub(crate) unsafe fn mask_validate(
     state: State,
 ) -> Verdict {
     // SAFETY: the pointers are as promised; the CPU has the tier, by the
-    // invariant of `Raw`.
-    unsafe { (active().raw.mask_validate)(source, target, len, key, state) }
+    // invariant of `Raw`. The baseline stored nothing if it says no.
+    unsafe {
+        if len < SHORT
+            && state == State::Boundary
+            && baseline::mask::<true>(source, target, len, key)
+        {
+            return Ok(state);
+        }
+        (active().raw.mask_validate)(source, target, len, key, state)
+    }
 }
 
-/// Whether fewer than [`SHORT`] octets are all ASCII.
+/// Validates a slice by whatever is fastest here.
 #[inline]
-pub(crate) fn short_is_ascii(bytes: &[u8]) -> bool {
-    bytes.is_ascii()
+pub(crate) fn validate(bytes: &[u8], state: State) -> Verdict {
+    // SAFETY: the length is looked at first.
+    let ascii =
+        unsafe { bytes.len() < SHORT && state == State::Boundary && baseline::is_ascii(bytes) };
+    if ascii {
+        return Ok(state);
+    }
+    active().run_validate(bytes, state)
+}
+
+/// What runs in line for short inputs: 16 lanes that every CPU of the
+/// architecture has.
+#[cfg(any(
+    target_arch = "x86_64",
+    all(target_arch = "aarch64", target_endian = "little")
+))]
+mod baseline {
+    #[cfg(target_arch = "aarch64")]
+    type Lanes = core::arch::aarch64::uint8x16_t;
+    #[cfg(target_arch = "x86_64")]
+    type Lanes = core::arch::x86_64::__m128i;
+
+    use super::SHORT;
+    use crate::generic::mask::{SHORT_MAX, short, short_is_ascii};
+
+    /// Masks; with `TEXT` only if the outcome is ASCII, and says so.
+    ///
+    /// # Safety
+    ///
+    /// As for [`mask`](super::mask), and `len` is below [`SHORT`].
+    #[inline(always)]
+    pub(super) unsafe fn mask<const TEXT: bool>(
+        source: *const u8,
+        target: *mut u8,
+        len: usize,
+        key: [u8; 4],
+    ) -> bool {
+        const { assert!(SHORT <= SHORT_MAX) }
+        // SAFETY: the caller's promise is the one asked for, and these lanes are
+        // in every CPU of the architecture.
+        unsafe { short::<Lanes, TEXT>(source, target, len, key) }
+    }
+
+    /// Whether a slice is ASCII.
+    ///
+    /// # Safety
+    ///
+    /// - The slice has fewer than [`SHORT`] octets.
+    #[inline(always)]
+    pub(super) unsafe fn is_ascii(bytes: &[u8]) -> bool {
+        debug_assert!(bytes.len() < SHORT);
+        // SAFETY: the caller looked at the length, and these lanes are in every
+        // CPU of the architecture.
+        unsafe { short_is_ascii::<Lanes>(bytes) }
+    }
+}
+
+/// What runs in line for short inputs where there are no lanes to count on.
+#[cfg(not(any(
+    target_arch = "x86_64",
+    all(target_arch = "aarch64", target_endian = "little")
+)))]
+mod baseline {
+    use crate::scalar;
+
+    /// Masks; with `TEXT` only if the outcome is ASCII, and says so.
+    ///
+    /// # Safety
+    ///
+    /// As for [`mask`](super::mask).
+    #[inline(always)]
+    pub(super) unsafe fn mask<const TEXT: bool>(
+        source: *const u8,
+        target: *mut u8,
+        len: usize,
+        key: [u8; 4],
+    ) -> bool {
+        if TEXT {
+            // No way to know without storing: leave it to the kernel.
+            return false;
+        }
+        // SAFETY: the caller's promise is the one asked for.
+        unsafe { scalar::mask(source, target, len, key) };
+        true
+    }
+
+    /// Whether a slice is ASCII.
+    ///
+    /// # Safety
+    ///
+    /// None: it asks for nothing here, but does where there are lanes.
+    #[inline(always)]
+    pub(super) unsafe fn is_ascii(bytes: &[u8]) -> bool {
+        bytes.is_ascii()
+    }
 }
 
 /// What was chosen; null until the first call.

@@ -56,18 +56,35 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+#[allow(unsafe_code)] // instructions of a tier
+mod aarch64;
 #[allow(unsafe_code)] // calls kernels by pointer: the CPU must have the tier
 mod dispatch;
 #[allow(unsafe_code)] // raw pointers, so that source and target may be one
 mod fused;
+#[cfg(any(
+    target_arch = "x86_64",
+    all(target_arch = "aarch64", target_endian = "little")
+))]
+#[allow(unsafe_code)] // raw pointers, so that source and target may be one
+mod generic;
 #[allow(unsafe_code)] // raw pointers, so that source and target may be one
 mod mask;
 #[allow(unsafe_code)] // raw pointers, so that source and target may be one
 mod scalar;
 #[allow(unsafe_code)] // turns octets that were just validated into text
 mod text;
-#[allow(unsafe_code)] // calls kernels by pointer
 mod utf8;
+#[cfg(any(
+    target_arch = "x86_64",
+    all(target_arch = "aarch64", target_endian = "little")
+))]
+#[allow(unsafe_code)] // instructions of a tier
+mod vector;
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code)] // instructions of a tier
+mod x86_64;
 
 pub use dispatch::{Kernels, NvxKind, Refused, Tier, requested, tier};
 pub use fused::mask_validate;

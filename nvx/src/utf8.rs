@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use crate::dispatch::{self, SHORT};
+use crate::dispatch;
 
 /// A UTF-8 validator that takes its text in pieces and fails fast.
 ///
@@ -15,7 +15,7 @@ use crate::dispatch::{self, SHORT};
 /// `F4 90` at the `90`, `C0` at the `C0`. RFC 6455 section 8.1 lets an endpoint
 /// fail the connection as soon as it knows, and this is the soonest.
 ///
-/// The state is one octet, so a connection can keep it at no cost.
+/// The state is one word, so a connection can keep it at no cost.
 ///
 /// ```
 /// use wirebahn_nvx::Utf8;
@@ -53,14 +53,7 @@ impl Utf8 {
     /// answers index 0 until [`reset`](Self::reset).
     #[inline]
     pub fn validate(&mut self, bytes: &[u8]) -> Result<(), InvalidAt> {
-        let verdict = if bytes.len() < SHORT
-            && self.state == State::Boundary
-            && dispatch::short_is_ascii(bytes)
-        {
-            return Ok(());
-        } else {
-            dispatch::active().run_validate(bytes, self.state)
-        };
+        let verdict = dispatch::validate(bytes, self.state);
         self.settle(verdict)
     }
 
@@ -157,8 +150,11 @@ pub(crate) type Verdict = Result<State, usize>;
 ///
 /// The rows of RFC 3629 section 4 ("UTF8-octets"), each named after what is
 /// still due.
+///
+/// As wide as an index, so that a [`Verdict`] is two words and comes back in
+/// registers, not through memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
+#[repr(usize)]
 pub(crate) enum State {
     /// Between two characters.
     #[default]
@@ -250,7 +246,8 @@ mod tests {
     }
 
     #[test]
-    fn the_state_is_one_octet() {
-        assert_eq!(size_of::<Utf8>(), 1);
+    fn the_state_is_one_word() {
+        assert_eq!(size_of::<Utf8>(), size_of::<usize>());
+        assert_eq!(size_of::<Verdict>(), 2 * size_of::<usize>());
     }
 }

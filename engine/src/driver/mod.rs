@@ -1,9 +1,12 @@
 //! The seam between what moves octets and what understands them.
 //!
 //! A [`Driver`] owns the sockets and the receive memory, and pushes; a [`Sink`], which the shard
-//! is, owns what waits to leave, and is pulled from. Neither side knows the other's insides:
-//! `epoll` is driven by readiness, `sim` by a seed. Both traits are generic per thread and chosen
-//! once, at the start.
+//! is, owns what waits to leave, and is pulled from. Neither side knows the other's insides. Both
+//! traits are generic per thread and chosen once, at the start.
+//!
+//! `readiness` is a driver over a `kernel`, which tells what became possible and does what is
+//! asked; `epoll` is such a kernel, and so is `sim`, driven by a seed: what is simulated is the
+//! operating system, not the driver.
 //!
 //! The rules of the seam:
 //! - Octets lent by [`Sink::gather`] stay where they are until [`Sink::sent`] or
@@ -23,9 +26,15 @@ pub(crate) use crate::proto::outbox::Slices;
 pub(crate) use crate::proto::state::End;
 use crate::tick::Tick;
 
+mod clock;
 pub(crate) mod epoll;
-
-// sim
+mod kernel;
+mod listener;
+pub(crate) mod readiness;
+#[cfg(any(test, feature = "sim"))]
+pub(crate) mod sim;
+#[allow(unsafe_code)] // lends memory to the kernel
+pub(crate) mod uring;
 
 /// A connection of one shard: the slot, and how often the slot was used before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,8 +75,11 @@ pub(crate) trait Sink {
     /// What may leave now, in order.
     fn gather<'a>(&'a mut self, key: Key, slices: &mut Slices<'a>);
 
-    /// So much of it left; 0 when the transport takes no more for now.
+    /// So much of it left; what did not may move again.
     fn sent(&mut self, key: Key, count: usize);
+
+    /// The transport takes no more for now.
+    fn blocked(&mut self, key: Key);
 
     /// What to do with the transport now.
     fn wish(&mut self, key: Key) -> Wish;

@@ -152,11 +152,6 @@ impl Connection {
         }
         *opening = None;
         if !link.state.hears() {
-            if link.state == State::Flushing(End::Close) && !input.rest().is_empty() {
-                // Octets after a Close frame mean that more may come, and closing over unread
-                // octets resets the transport: our last words must be read first.
-                link.state = State::Flushing(End::Linger);
-            }
             input.discard();
             receiver.clear(env.pool);
             return None;
@@ -548,7 +543,7 @@ impl Link {
             State::Open => {}
             _ => return Ok(()),
         }
-        send::close(&mut self.outbox, env.pool, self.role, Some(code), reason);
+        self.send_close(Some(code), reason, env);
         self.begin_ending(Side::Local, Cause::Handshake).sent = true;
         self.step(Step::Close, env.now);
         Ok(())
@@ -684,15 +679,14 @@ impl Link {
         self.pinged = None;
     }
 
-    /// `count` octets of what was gathered have left; 0 when the transport takes no more. Says
-    /// whether the program, which was told to wait, may now go on.
+    /// `count` octets of what was gathered have left. Says whether the program, which was told to
+    /// wait, may now go on.
     #[inline]
     pub fn sent(&mut self, count: usize, env: &mut Env<'_>) -> bool {
         self.outbox.sent(count, env.pool);
         if self.outbox.is_empty() {
             self.stalled = None;
-        } else if count > 0 || self.stalled.is_none() {
-            self.hurry |= self.stalled.is_none();
+        } else if count > 0 && self.stalled.is_some() {
             self.stalled = Some(env.now);
         }
         if count > 0 && self.late_ping.is_some() {
@@ -705,6 +699,14 @@ impl Link {
             self.owes_writable = false;
         }
         writable
+    }
+
+    /// The transport takes no more for now.
+    pub fn blocked(&mut self, now: Tick) {
+        if self.stalled.is_none() && !self.outbox.is_empty() {
+            self.stalled = Some(now);
+            self.hurry = true;
+        }
     }
 
     /// The peer shut its side of the transport.
@@ -816,20 +818,26 @@ impl Link {
 
     /// The peer's Close frame (RFC 6455 section 5.5.1): answered, unless it was the answer.
     fn peer_closed(&mut self, code: Option<CloseCode>, reason: &str, env: &mut Env<'_>) {
-        let role = self.role;
         let answer = self.state == State::Open;
         if answer {
             let (code, reason) = match code {
                 _ if !env.config.echo_close => (Some(CloseCode::NORMAL), ""),
                 code => (code, reason),
             };
-            send::close(&mut self.outbox, env.pool, role, code, reason);
+            self.send_close(code, reason, env);
         }
         let received = Some((code, reason.to_owned()));
         let ending = self.begin_ending(Side::Remote, Cause::Handshake);
         ending.received = received;
         ending.sent = true; // ours now, or it was the first
         self.step(Step::PeerClose, env.now);
+    }
+
+    /// Our Close frame. A ping that came before still has its answer, which nothing after the
+    /// Close frame could be (RFC 6455 section 5.5.2).
+    fn send_close(&mut self, code: Option<CloseCode>, reason: &str, env: &mut Env<'_>) {
+        self.answer_late_ping(env);
+        send::close(&mut self.outbox, env.pool, self.role, code, reason);
     }
 
     #[cold]
@@ -862,7 +870,7 @@ impl Link {
     /// none was sent before; then nothing more is heard.
     fn fail(&mut self, cause: Cause, code: CloseCode, reason: &str, env: &mut Env<'_>) {
         if self.state == State::Open {
-            send::close(&mut self.outbox, env.pool, self.role, Some(code), reason);
+            self.send_close(Some(code), reason, env);
         }
         let ending = self.begin_ending(Side::Local, cause);
         ending.cause = cause;

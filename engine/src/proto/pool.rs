@@ -80,6 +80,14 @@ impl Pool {
         &mut self.codecs
     }
 
+    /// What lies in the pool, added up anew; [`kept`](Self::kept) must agree.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn recount(&self) -> usize {
+        let blocks: usize = self.blocks.iter().map(Vec::capacity).sum();
+        let assemblies: usize = self.assemblies.iter().map(|a| a.capacity()).sum();
+        blocks + assemblies
+    }
+
     pub(crate) fn block(&mut self) -> Vec<u8> {
         let block = self.blocks.pop().unwrap_or_default();
         self.kept = self.kept.saturating_sub(block.capacity());

@@ -137,6 +137,7 @@ pub struct Assembly {
 
 impl Assembly {
     pub(super) fn reset(&mut self) {
+        debug_assert!(self.inflating.is_none(), "it holds what the shard lent");
         self.kind = None;
         self.fragments = 0;
         self.content.clear();

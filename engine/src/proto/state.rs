@@ -2,11 +2,17 @@
 //!
 //! ```text
 //!            accept            close            peer closes
-//! Opening ───────────► Open ──────────► Closing ───────────► Flushing(Close)
-//!    │ refuse            │ peer closes, fails, ends              │ all has left
-//!    └───► Flushing ◄────┘                                       ▼
-//!              └──────────────► Lingering ──────────────────► Ended
+//! Opening ───────────► Open ──────────► Closing
+//!    │ refuse            │ peer closes,    │ peer closes, fails, ends
+//!    │                   │ fails, ends     │
+//!    └──────► Flushing ◄─┴─────────────────┘
+//!                │ all has left, our side is shut
+//!                └─────────► Lingering ──────────► Ended
 //! ```
+//! However a connection ends, our side is shut first and what still comes is read until the peer
+//! shuts its own (RFC 6455 section 7.1.1): to close over unread octets, or before late ones, resets
+//! the transport, and a reset may overtake our last words.
+//!
 //! Anything may be cut (`Ended`) at any time. What is not in the table does not happen: the caller
 //! keeps the state it has.
 
@@ -32,7 +38,7 @@ pub enum State {
 /// How a transport is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum End {
-    /// Both ways at once; for a peer that has said its last word.
+    /// Both ways at once; for a peer that has shut its side, or does not deserve more.
     Close,
     /// First our side, so that the peer reads our last words before a reset could overtake them.
     Linger,
@@ -47,7 +53,7 @@ pub enum Step {
     Refuse,
     /// Our Close frame waits to leave.
     Close,
-    /// The peer's Close frame came, and nothing after it.
+    /// The peer's Close frame came; ours has left or waits to.
     PeerClose,
     /// The connection is failed; a Close frame, if one may be sent, waits to leave.
     Fail,
@@ -70,8 +76,9 @@ impl State {
             (Opening, Step::Accept) => Open,
             (Opening, Step::Refuse) => Flushing(End::Linger),
             (Open, Step::Close) => Closing,
-            (Open | Closing, Step::PeerClose) => Flushing(End::Close),
-            (Opening | Open | Closing, Step::Fail) => Flushing(End::Linger),
+            (Open | Closing, Step::PeerClose) | (Opening | Open | Closing, Step::Fail) => {
+                Flushing(End::Linger)
+            }
             // The peer's last word was its FIN: there is nothing left to wait for.
             (Open | Closing, Step::Drop) | (Opening | Open | Closing, Step::PeerEnd) => {
                 Flushing(End::Close)

@@ -76,11 +76,14 @@ impl std::fmt::Debug for Hub {
 
 impl Hub {
     pub(crate) fn new(shards: usize) -> Self {
+        Self::with_room(shards, lane_len(shards), OUTSIDE_LEN)
+    }
+
+    /// Mailboxes of these lengths, at least 1: between two shards, and from outside.
+    pub(crate) fn with_room(shards: usize, lane_len: usize, outside_len: usize) -> Self {
         let inbox = |_| Inbox {
-            lanes: (0..shards)
-                .map(|_| ArrayQueue::new(lane_len(shards)))
-                .collect(),
-            outside: ArrayQueue::new(OUTSIDE_LEN),
+            lanes: (0..shards).map(|_| ArrayQueue::new(lane_len)).collect(),
+            outside: ArrayQueue::new(outside_len),
             sleeping: CachePadded::new(AtomicBool::new(false)),
             waker: OnceLock::new(),
             stop: AtomicU8::new(0),

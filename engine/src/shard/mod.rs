@@ -28,6 +28,8 @@ use crate::proto::state::State;
 use crate::remote::ConnectionId;
 use crate::tick::Tick;
 
+#[cfg(any(test, feature = "sim"))]
+pub(crate) mod audit;
 pub(crate) mod counters;
 pub(crate) mod mailbox;
 pub(crate) mod outside;
@@ -547,6 +549,12 @@ impl<H: Handler> Sink for Shard<H> {
         if catch_unwind(AssertUnwindSafe(|| scene.writable(entry))).is_err() {
             scene.outside.counters.panics += 1;
             entry.connection.link_mut().panicked(&mut scene.env);
+        }
+    }
+
+    fn blocked(&mut self, key: Key) {
+        if let Some(entry) = self.table.get_mut(key) {
+            entry.connection.link_mut().blocked(self.now);
         }
     }
 

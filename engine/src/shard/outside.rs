@@ -69,6 +69,14 @@ impl Outside {
         self.backlog_len > 0
     }
 
+    /// Messages that wait because a mailbox was full, counted anew.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn backlog(&self) -> usize {
+        let waiting = self.backlog.iter().map(VecDeque::len).sum();
+        debug_assert_eq!(waiting, self.backlog_len);
+        waiting
+    }
+
     /// Tries again what waits, in order; wakes who was sent something.
     pub(crate) fn flush(&mut self) {
         if self.backlog_len > 0 {

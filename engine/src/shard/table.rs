@@ -76,6 +76,12 @@ impl<T> Table<T> {
         ))
     }
 
+    /// All that is in slots.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().map(|(_, entry)| entry)
+    }
+
     /// Slots that were ever used: indices are below this.
     pub(crate) fn slots(&self) -> usize {
         self.generations.len()

@@ -137,6 +137,12 @@ impl Wheel {
         Some(Duration::from_millis(due.saturating_sub(now.0)))
     }
 
+    /// Deadlines that are set.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
     /// Slots from the next one to the first that holds something.
     fn ahead(&self) -> Option<u64> {
         let start = (self.next % SLOTS as u64) as usize;

@@ -28,17 +28,19 @@ fn send(end: &mut End, dice: &mut Dice, all: &mut Vec<(Kind, Vec<u8>)>) {
     let one = dice.message(all);
     let role = end.connection.link().role();
     match dice.below(8) {
-        0 => drop(end.tell(|link, env| link.send_uncompressed(message(&one), env))),
+        0 => {
+            let _ = end.tell(|link, env| link.send_uncompressed(message(&one), env));
+        }
         1 => {
             let prepared = Prepared::new(message(&one));
             // Two receivers in one shard: the second finds it made.
-            drop(end.tell(|link, env| link.send_prepared(&prepared, env)));
-            drop(end.tell(|link, env| link.send_prepared(&prepared, env)));
+            let _ = end.tell(|link, env| link.send_prepared(&prepared, env));
+            let _ = end.tell(|link, env| link.send_prepared(&prepared, env));
             all.push(one.clone());
         }
         2 => {
             let prepared = Prepared::uncompressed(message(&one));
-            drop(end.tell(|link, env| link.send_prepared(&prepared, env)));
+            let _ = end.tell(|link, env| link.send_prepared(&prepared, env));
         }
         3 if role == Role::Server => {
             let other = dice.message(all);
@@ -47,7 +49,9 @@ fn send(end: &mut End, dice: &mut Dice, all: &mut Vec<(Kind, Vec<u8>)>) {
             end.tell(|link, env| link.send_batch(&mut batch, env));
             all.push(other);
         }
-        _ => drop(end.tell(|link, env| link.send(message(&one), env))),
+        _ => {
+            let _ = end.tell(|link, env| link.send(message(&one), env));
+        }
     }
     all.push(one);
 }

@@ -1,116 +1,10 @@
-//! Every way of getting the opening handshake wrong (RFC 6455, section 4; RFC 9112;
-//! RFC 9931), the exact answer to it, and the odd ways of getting it right.
-//!
-//! A refusal is a whole HTTP response that reflects nothing of the request, then FIN. An
-//! acceptance is proved by an echo and a closing handshake.
+//! The table of requests, right and wrong, and of what is no request at all.
 
-use std::thread;
-use std::time::Duration;
+use super::head::Head;
+use super::{Answer, Case, Ends, HEAD_MAX, HEADERS_MAX, Refuses, Upgrades};
+use crate::peer::{KEY, request, text};
 
-use crate::cases::check_all;
-use crate::peer::{ACCEPT, Heard, KEY, Peer, request, text};
-use crate::target::Target;
-
-/// Request heads are cut here (the default of the server's limits).
-const HEAD_MAX: usize = 16 * 1024;
-
-/// Header fields of one head, at most (the default of the server's limits).
-const HEADERS_MAX: usize = 100;
-
-/// Stands in a header and in the target of every case, and in no answer.
-const MARKER: &str = "Zq9-marker";
-
-/// Heads longer than this are not sent octet by octet: nothing new is learned.
-const OCTETS_MAX: usize = 2_000;
-
-#[derive(Clone)]
-enum Answer {
-    /// 101, and the connection works.
-    Upgrades,
-    /// One of these statuses, then FIN.
-    Refuses(&'static [u16]),
-    /// Not HTTP at all: a refusal or nothing, then FIN.
-    Ends,
-}
-use Answer::{Ends, Refuses, Upgrades};
-
-struct Case {
-    name: String,
-    octets: Vec<u8>,
-    answer: Answer,
-}
-
-/// A request under construction.
-#[derive(Clone)]
-struct Head {
-    line: String,
-    fields: Vec<(String, Vec<u8>)>,
-}
-
-impl Head {
-    fn good() -> Self {
-        let mut head = Self {
-            line: format!("GET /{MARKER} HTTP/1.1"),
-            fields: Vec::new(),
-        };
-        for (name, value) in [
-            ("Host", "127.0.0.1:9000"),
-            ("Upgrade", "websocket"),
-            ("Connection", "Upgrade"),
-            ("Sec-WebSocket-Key", KEY),
-            ("Sec-WebSocket-Version", "13"),
-            ("X-Marker", MARKER),
-        ] {
-            head = head.plus(name, value);
-        }
-        head
-    }
-
-    fn line(mut self, line: &str) -> Self {
-        self.line = line.into();
-        self
-    }
-
-    fn plus(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        self.fields.push((name.into(), value.as_ref().to_vec()));
-        self
-    }
-
-    fn without(mut self, name: &str) -> Self {
-        self.fields.retain(|(field, _)| field != name);
-        self
-    }
-
-    fn with(self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        self.without(name).plus(name, value)
-    }
-
-    fn octets(&self) -> Vec<u8> {
-        let mut out = [self.line.as_bytes(), b"\r\n"].concat();
-        for (name, value) in &self.fields {
-            out.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
-        }
-        out.extend(b"\r\n");
-        out
-    }
-
-    /// The head with one more line, as it stands, before the last of its fields.
-    fn raw_line(&self, line: &[u8]) -> Vec<u8> {
-        let octets = self.octets();
-        let at = octets.len() - 2;
-        [&octets[..at], line, b"\r\n\r\n"].concat()
-    }
-
-    /// The head with one more field that makes it `length` octets long.
-    fn long(&self, length: usize) -> Vec<u8> {
-        let now = self.octets().len() + "X-Long: \r\n".len();
-        self.clone()
-            .plus("X-Long", "l".repeat(length - now))
-            .octets()
-    }
-}
-
-fn case(name: impl Into<String>, octets: impl Into<Vec<u8>>, answer: Answer) -> Case {
+pub(super) fn case(name: impl Into<String>, octets: impl Into<Vec<u8>>, answer: Answer) -> Case {
     Case {
         name: name.into(),
         octets: octets.into(),
@@ -119,7 +13,7 @@ fn case(name: impl Into<String>, octets: impl Into<Vec<u8>>, answer: Answer) -> 
 }
 
 /// What is right, however odd it looks.
-fn accepted() -> Vec<Case> {
+pub(super) fn accepted() -> Vec<Case> {
     let good = Head::good;
     let with = |name: &str, value: &str| good().with(name, value).octets();
     let lower = String::from_utf8(good().octets()).unwrap();
@@ -243,7 +137,7 @@ fn accepted() -> Vec<Case> {
 }
 
 /// Request lines, methods and versions of HTTP.
-fn request_lines() -> Vec<Case> {
+pub(super) fn request_lines() -> Vec<Case> {
     let rows: &[(&str, &[u16])] = &[
         ("POST / HTTP/1.1", &[405]),
         ("PUT / HTTP/1.1", &[405]),
@@ -293,7 +187,7 @@ fn request_lines() -> Vec<Case> {
 }
 
 /// The fields that make it a WebSocket handshake: absent, wrong, twice.
-fn fields() -> Vec<Case> {
+pub(super) fn fields() -> Vec<Case> {
     let absent = |name: &str, statuses| {
         case(
             format!("no {name}"),
@@ -417,7 +311,7 @@ fn fields() -> Vec<Case> {
 }
 
 /// What HTTP itself forbids, and what has served to smuggle requests.
-fn http() -> Vec<Case> {
+pub(super) fn http() -> Vec<Case> {
     let good = Head::good;
     let chunked = ("Transfer-Encoding", "chunked");
     let mut cases = Vec::new();
@@ -525,7 +419,7 @@ fn http() -> Vec<Case> {
 }
 
 /// Heads over the limits.
-fn too_much() -> Vec<Case> {
+pub(super) fn too_much() -> Vec<Case> {
     let mut many = Head::good();
     for n in many.fields.len()..=HEADERS_MAX {
         many = many.plus(&format!("X-{n}"), "v");
@@ -567,7 +461,7 @@ fn too_much() -> Vec<Case> {
 
 /// What comes with the head, in its segment, before any 101 could have been seen
 /// (RFC 9931): never read as frames.
-fn early() -> Vec<Case> {
+pub(super) fn early() -> Vec<Case> {
     let with = |name, rest: &[u8]| case(name, [request(), rest.to_vec()].concat(), Refuses(&[400]));
     vec![
         with("a frame with the head", &text("early")),
@@ -580,7 +474,7 @@ fn early() -> Vec<Case> {
 }
 
 /// What is not HTTP, and can be seen not to be at its first octets.
-fn not_http() -> Vec<Case> {
+pub(super) fn not_http() -> Vec<Case> {
     let hello = [&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xFC, 3, 3][..], &[0x55; 500]].concat();
     let rows: [(&str, Vec<u8>); 6] = [
         ("a TLS ClientHello", hello),
@@ -592,271 +486,5 @@ fn not_http() -> Vec<Case> {
     ];
     rows.into_iter()
         .map(|(name, octets)| case(name, octets, Ends))
-        .collect()
-}
-
-#[test]
-fn every_request_is_answered_by_the_rule_it_keeps_or_breaks() {
-    let target = Target::testee(&[]);
-    let mut cases = accepted();
-    cases.extend(request_lines());
-    cases.extend(fields());
-    cases.extend(http());
-    cases.extend(too_much());
-    cases.extend(early());
-    cases.extend(not_http());
-    check_all(
-        "handshake",
-        &cases,
-        |c| c.name.clone(),
-        |c| {
-            let mut peer = Peer::dial(target.addr)?;
-            peer.send_freely(&c.octets);
-            answers(&mut peer, &c.answer)
-        },
-    );
-    target.serves().unwrap();
-}
-
-#[test]
-fn requests_that_come_octet_by_octet_get_the_same_answers() {
-    let target = Target::testee(&[]);
-    // Early octets are left out: what comes after the 101 is not early.
-    let groups = [accepted(), request_lines(), fields(), http(), not_http()];
-    let mut cases: Vec<Case> = groups.into_iter().flatten().collect();
-    cases.retain(|c| c.octets.len() <= OCTETS_MAX);
-    check_all(
-        "handshake by octets",
-        &cases,
-        |c| c.name.clone(),
-        |c| {
-            let mut peer = Peer::dial(target.addr)?;
-            peer.send_octets(&c.octets);
-            answers(&mut peer, &c.answer)
-        },
-    );
-}
-
-#[test]
-fn a_request_may_be_torn_anywhere() {
-    let target = Target::testee(&[]);
-    let octets = Head::good().octets();
-    let cuts: Vec<usize> = (1..octets.len()).collect();
-    check_all(
-        "handshake torn",
-        &cuts,
-        |cut| format!("torn at octet {cut}"),
-        |&cut| {
-            let mut peer = Peer::dial(target.addr)?;
-            peer.send(&octets[..cut])?;
-            thread::sleep(Duration::from_millis(3));
-            peer.send(&octets[cut..])?;
-            answers(&mut peer, &Upgrades)
-        },
-    );
-}
-
-#[test]
-fn long_heads_cost_a_pass_and_not_a_pass_per_octet() {
-    // 7,000 segments of one octet, then the longest heads of the most fields. A parser
-    // that starts again at every octet reads 24 million octets for the first alone.
-    let target = Target::testee(&[]);
-    target.serves().unwrap();
-    let before = target.cpu();
-    let mut peer = Peer::dial(target.addr).unwrap();
-    let head = Head::good().long(7_000);
-    peer.send_octets(&head);
-    answers(&mut peer, &Upgrades).unwrap();
-    let mut worst = Head::good();
-    for n in worst.fields.len()..HEADERS_MAX {
-        worst = worst.plus(&format!("Sec-WebSocket-X{n}"), ",;=\" ".repeat(20));
-    }
-    for _ in 0..20 {
-        let mut peer = Peer::dial(target.addr).unwrap();
-        peer.send(&worst.octets()).unwrap();
-        answers(&mut peer, &Upgrades).unwrap();
-    }
-    for shape in ["\"", "\\\"", ",", ";", " ", ", ;=", "a,", "\"\\a"] {
-        let value = shape.repeat(12_000 / shape.len());
-        for name in [
-            "Sec-WebSocket-Extensions",
-            "Sec-WebSocket-Protocol",
-            "Connection",
-            "Upgrade",
-        ] {
-            let mut peer = Peer::dial(target.addr).unwrap();
-            peer.send(&Head::good().plus(name, &value).octets())
-                .unwrap();
-            let head = peer.head().unwrap();
-            assert!(head.starts_with("HTTP/1.1 "), "{name}: {shape}…: {head}");
-        }
-    }
-    // Processor time, not time: a busy machine does not lengthen it. This is about a
-    // hundred times what it should take in a debug build, and a tenth of what quadratic takes.
-    let spent = target.cpu() - before;
-    assert!(
-        spent < Duration::from_secs(2),
-        "{spent:?} for one drip and 52 long heads"
-    );
-}
-
-#[test]
-fn foreign_origins_are_refused_where_a_list_is_given() {
-    let target = Target::echo(&[
-        "--allow-origin",
-        "https://good.example:443",
-        "--allow-origin",
-        "http://*.wild.example:8080",
-    ]);
-    let refused = Refuses(&[403]);
-    let malformed = Refuses(&[400, 403]);
-    let rows: Vec<(Option<&str>, Answer)> = vec![
-        (None, Upgrades),
-        (Some("https://good.example"), Upgrades),
-        (Some("https://good.example:443"), Upgrades),
-        (Some("http://a.wild.example:8080"), Upgrades),
-        (Some("http://a.b.wild.example:8080"), Upgrades),
-        (Some("null"), refused.clone()),
-        (Some("http://good.example"), refused.clone()),
-        (Some("https://good.example:8443"), refused.clone()),
-        (Some("https://good.example.evil.example"), refused.clone()),
-        (Some("https://evil-good.example"), refused.clone()),
-        (Some("https://good-example"), refused.clone()),
-        (Some("https://evil.example"), refused.clone()),
-        (Some("http://a.wild.example"), refused.clone()),
-        (Some("http://wildxexample:8080"), refused),
-        (
-            Some("http://evil.example/a.wild.example:8080"),
-            malformed.clone(),
-        ),
-        (Some("https://good.example:443/path"), malformed.clone()),
-        (Some("good.example"), malformed.clone()),
-        (Some(""), malformed),
-    ];
-    check_all(
-        "origins",
-        &rows,
-        |(origin, _)| format!("Origin {origin:?}"),
-        |(origin, answer)| {
-            let mut head = Head::good();
-            if let Some(origin) = origin {
-                head = head.plus("Origin", origin);
-            }
-            let mut peer = Peer::dial(target.addr)?;
-            peer.send(&head.octets())?;
-            answers(&mut peer, answer)
-        },
-    );
-}
-
-/// Reads the server's answer and holds it against the expected one.
-fn answers(peer: &mut Peer, answer: &Answer) -> Result<(), String> {
-    match answer {
-        Upgrades => {
-            upgraded(&peer.head()?)?;
-            peer.send(&text("works"))?;
-            peer.expect(&Heard::Text(b"works".to_vec()))?;
-            peer.closes()
-        }
-        Refuses(statuses) => {
-            let head = peer.head()?;
-            let (body, end) = peer.drain();
-            refused(&head, &body, statuses)?;
-            ended(&end)
-        }
-        Ends => {
-            let (said, end) = peer.drain();
-            if said.starts_with(b"HTTP/1.1 101") {
-                return Err("upgraded".into());
-            }
-            ended(&end)
-        }
-    }
-}
-
-fn ended(end: &Heard) -> Result<(), String> {
-    match end {
-        Heard::Fin => Ok(()),
-        other => Err(format!("{} instead of FIN after the answer", other.brief())),
-    }
-}
-
-/// A 101 says what section 4.2.2 lists, each once, and agrees to nothing else.
-fn upgraded(head: &str) -> Result<(), String> {
-    if !head.starts_with("HTTP/1.1 101 ") {
-        return Err(format!("not upgraded: {head:?}"));
-    }
-    let one = |name: &str| match &values(head, name)[..] {
-        [value] => Ok((*value).to_owned()),
-        other => Err(format!("{name} comes {} times: {head:?}", other.len())),
-    };
-    if !one("Upgrade")?.eq_ignore_ascii_case("websocket")
-        || !one("Connection")?.eq_ignore_ascii_case("upgrade")
-        || one("Sec-WebSocket-Accept")? != ACCEPT
-    {
-        return Err(format!("not what section 4.2.2 asks for: {head:?}"));
-    }
-    for name in [
-        "Sec-WebSocket-Protocol",
-        "Sec-WebSocket-Extensions",
-        "Content-Length",
-        "Transfer-Encoding",
-    ] {
-        if !values(head, name).is_empty() {
-            return Err(format!("{name} in the answer: {head:?}"));
-        }
-    }
-    Ok(())
-}
-
-/// A refusal is a whole HTTP response with what its status asks for.
-fn refused(head: &str, body: &[u8], statuses: &[u16]) -> Result<(), String> {
-    let status: Option<u16> = head
-        .strip_prefix("HTTP/1.1 ")
-        .and_then(|rest| rest.get(..3)?.parse().ok());
-    let Some(status) = status.filter(|status| statuses.contains(status)) else {
-        return Err(format!("{:?} instead of {statuses:?}", head.lines().next()));
-    };
-    if head.contains(MARKER) || String::from_utf8_lossy(body).contains(MARKER) {
-        return Err("the answer reflects the request".into());
-    }
-    match &values(head, "Content-Length")[..] {
-        // An answer to HEAD has no body, whatever length it tells.
-        [length] if length.parse() == Ok(body.len()) || body.is_empty() => {}
-        other => {
-            return Err(format!(
-                "Content-Length {other:?} for a body of {} octets",
-                body.len()
-            ));
-        }
-    }
-    if !values(head, "Connection")
-        .iter()
-        .any(|v| v.to_ascii_lowercase().contains("close"))
-    {
-        return Err(format!("no Connection: close: {head:?}"));
-    }
-    let has = |name: &str, token: &str| {
-        let mut tokens = values(head, name).into_iter().flat_map(|v| v.split(','));
-        tokens.any(|t| t.trim().eq_ignore_ascii_case(token))
-    };
-    // RFC 9110, 15.5.22 and 15.5.6; RFC 6455, 4.4.
-    if status == 426 && !(has("Upgrade", "websocket") && has("Sec-WebSocket-Version", "13")) {
-        return Err(format!(
-            "426 without Upgrade or Sec-WebSocket-Version: {head:?}"
-        ));
-    }
-    if status == 405 && !has("Allow", "GET") {
-        return Err(format!("405 without Allow: {head:?}"));
-    }
-    Ok(())
-}
-
-/// The values of the field `name` of a response head.
-fn values<'a>(head: &'a str, name: &str) -> Vec<&'a str> {
-    let fields = head.lines().skip(1).filter_map(|line| line.split_once(':'));
-    fields
-        .filter(|(field, _)| field.eq_ignore_ascii_case(name))
-        .map(|(_, value)| value.trim())
         .collect()
 }
