@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn a_message_that_is_cut_off_is_corrupt() {
         let mut deflater = Deflater::new(15, 6, 8);
-        let plain: Vec<u8> = (0..2000_u32).map(|n| (n * n >> 5) as u8 % 20).collect();
+        let plain: Vec<u8> = (0..2000_u32).map(|n| ((n * n) >> 5) as u8 % 20).collect();
         let whole = deflated(&mut deflater, &plain, 1 << 16);
         assert_eq!(whole[0] >> 1 & 3, 2, "one block with codes of its own");
         for cut in 0..whole.len() {
