@@ -118,6 +118,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) max_frame_size: Option<Size>,
 
+    /// How messages are compressed, if the client offers it (permessage-deflate)
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = Deflate::Shared)]
+    pub(crate) deflate: Deflate,
+
     /// What moves the octets
     #[arg(long, value_enum, default_value_t = Driver::Auto)]
     pub(crate) driver: Driver,
@@ -129,6 +133,18 @@ pub(crate) struct Options {
     /// Origin, which are not browsers, always pass.
     #[arg(long, value_name = "PATTERN", value_parser = parse_origin)]
     pub(crate) allow_origin: Vec<AllowedOrigin>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Deflate {
+    /// Not at all
+    Off,
+    /// Each message by itself; connections hold nothing between messages
+    Shared,
+    /// With the last 4 KiB of text in mind, which each connection keeps, each way
+    History,
+    /// With a compressor and a decompressor for each connection: fastest, up to 420 KB each
+    Dedicated,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -193,6 +209,7 @@ mod tests {
         assert_eq!(options.interval, Duration::from_secs(5));
         assert_eq!(options.max_message_size, 16 << 20);
         assert_eq!(options.max_frame_size, None);
+        assert_eq!(options.deflate, Deflate::Shared);
         assert_eq!(options.driver, Driver::Auto);
         assert!(options.allow_origin.is_empty());
     }
@@ -209,6 +226,7 @@ mod tests {
             "--debug",
             "--max-message-size=64k",
             "--max-frame-size=1k",
+            "--deflate=history",
             "--driver=epoll",
             "--allow-origin=null",
             "--allow-origin=https://*.example.com",
@@ -221,6 +239,7 @@ mod tests {
         assert_eq!(options.interval, Duration::from_millis(500));
         assert_eq!(options.max_message_size, 64 << 10);
         assert_eq!(options.max_frame_size, Some(1 << 10));
+        assert_eq!(options.deflate, Deflate::History);
         assert_eq!(options.driver, Driver::Epoll);
         assert_eq!(options.allow_origin[0], AllowedOrigin::Null);
         assert!(matches!(options.allow_origin[1], AllowedOrigin::Pattern(_)));
@@ -243,6 +262,7 @@ mod tests {
             "--interval=NaN",
             "--interval=1e9",
             "--max-message-size=-1",
+            "--deflate=on",
             "--driver=kqueue",
             "--allow-origin=example.com",
             "--wsuri=wss://localhost",

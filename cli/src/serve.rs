@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 use wirebahn::{
-    ConfigError, Context, DriverChoice, Message, OriginPolicy, Placement, Remote, Server,
-    ServerConfig, ServerError, Worker,
+    Compression, ConfigError, Context, DriverChoice, Message, OriginPolicy, Placement, Remote,
+    Server, ServerConfig, ServerError, Worker,
 };
 use wirebahn_tuning::{Load, quick_check};
 
-use crate::options::{AllowedOrigin, Driver, Options};
+use crate::options::{AllowedOrigin, Deflate, Driver, Options};
 use crate::output::Output;
 use crate::service::Service;
 use crate::signals::{self, Event};
@@ -235,6 +235,12 @@ fn configure(program: &Program, options: &Options) -> Result<ServerConfig, Failu
             false => Placement::Pinned,
         })
         .driver(driver)
+        .compression(match options.deflate {
+            Deflate::Off => Compression::off(),
+            Deflate::Shared => Compression::shared(),
+            Deflate::History => Compression::history(),
+            Deflate::Dedicated => Compression::dedicated(),
+        })
         .sockets(|sockets| sockets.backlog = options.backlog)
         .limits(|limits| {
             limits.message_size_max = message_size_max;

@@ -6,14 +6,14 @@
 //!
 //! Methods are sorted: ask, tell (the program), hear (the driver), give (to the driver).
 
-use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::deflate::{Agreed, PerMessageDeflate};
 use super::frame::CONTROL_LEN_MAX;
 use super::handshake::{self, HeadScanner, Parsed, Refusal, Request};
 use super::outbox::{Outbox, Slices};
 use super::pool::Pool;
-use super::prepared::Prepared;
+use super::prepared::{Batch, Prepared};
 use super::recv::{Input, Item, Receiver, Rules};
 use super::send;
 use super::state::{End, State, Step};
@@ -80,9 +80,18 @@ impl Connection {
         Self::new(role, State::Open, now, jitter)
     }
 
+    /// Tells what was agreed on about compression in an opening handshake that somebody else did.
+    /// Before the first message.
+    pub fn agree(&mut self, agreed: Agreed, env: &mut Env<'_>) {
+        let codecs = env.pool.codecs();
+        self.link.deflate.clear(codecs);
+        self.link.deflate = PerMessageDeflate::agree(agreed, &env.config.compression, codecs);
+    }
+
     fn new(role: Role, state: State, now: Tick, jitter: u8) -> Self {
         let link = Link {
             outbox: Outbox::default(),
+            deflate: PerMessageDeflate::default(),
             ending: None,
             since: now,
             heard: now,
@@ -148,7 +157,7 @@ impl Connection {
             return None;
         }
         let rules = Rules::new(link.role, &env.config.limits);
-        let event = match receiver.next(input, &rules, env.pool) {
+        let event = match receiver.next(input, &rules, env.pool, &mut link.deflate) {
             Ok(None) => return None,
             Ok(Some(Item::Message(message))) => {
                 link.talked = env.now;
@@ -176,6 +185,7 @@ impl Connection {
         self.receiver.clear(pool);
         self.opening = None;
         self.link.outbox.clear(pool);
+        self.link.deflate.clear(pool.codecs());
         self.link.state = State::Ended;
         self.link.close_info()
     }
@@ -270,6 +280,8 @@ pub struct Answer {
 #[derive(Debug)]
 pub struct Link {
     outbox: Outbox,
+    /// What was agreed on about compression, and what is kept for it, both ways.
+    deflate: PerMessageDeflate,
     /// How the closing began; the rest is filled in as it goes on.
     ending: Option<Box<Ending>>,
     /// When the state was entered.
@@ -323,6 +335,12 @@ impl Link {
     #[must_use]
     pub fn role(&self) -> Role {
         self.role
+    }
+
+    /// What was agreed on about compression.
+    #[must_use]
+    pub fn compression(&self) -> &PerMessageDeflate {
+        &self.deflate
     }
 
     /// The next moment at which [`tick`](Self::tick) has something to do.
@@ -392,9 +410,21 @@ impl Link {
 
 // Tell: what the program asks for.
 impl Link {
-    /// Sends a message in one frame.
+    /// Sends a message in one frame, compressed if that was agreed on and is worth it.
     #[inline]
     pub fn send(&mut self, message: Message<'_>, env: &mut Env<'_>) -> Sent {
+        if self.state != State::Open || self.outbox.len() > env.config.limits.outbound_max {
+            return Sent::Dropped;
+        }
+        self.talked = env.now;
+        if !self.deflate.is_on() || !self.send_deflated(message.kind(), message.as_bytes(), env) {
+            send::message(&mut self.outbox, env.pool, self.role, message);
+        }
+        self.sent_or_buffered(env)
+    }
+
+    /// Sends a message in one frame, as it is.
+    pub fn send_uncompressed(&mut self, message: Message<'_>, env: &mut Env<'_>) -> Sent {
         if self.state != State::Open || self.outbox.len() > env.config.limits.outbound_max {
             return Sent::Dropped;
         }
@@ -409,25 +439,72 @@ impl Link {
             return Sent::Dropped;
         }
         self.talked = env.now;
+        let payload = prepared.payload();
         match self.role {
-            Role::Server => self.outbox.append_shared(env.pool, prepared.frame()),
-            Role::Client => {
-                let opcode = match prepared.kind() {
-                    Kind::Text => Opcode::Text,
-                    Kind::Binary => Opcode::Binary,
+            Role::Server => {
+                let config = &env.config.compression;
+                let window = self.deflate.prepared_window(payload.len(), config);
+                let deflated = match window {
+                    Some(bits) => prepared.deflated(bits, config, env.pool.codecs()),
+                    None => None,
                 };
-                let payload = prepared.payload();
-                send::frame(&mut self.outbox, env.pool, self.role, true, opcode, payload);
+                match deflated {
+                    Some(frame) => {
+                        self.outbox.append_shared(env.pool, frame);
+                        self.deflate
+                            .sent_prepared(payload, config, env.pool.codecs());
+                    }
+                    None => self.outbox.append_shared(env.pool, prepared.frame()),
+                }
+            }
+            // A client masks each copy anew, so that there is nothing to share.
+            Role::Client => {
+                let kind = prepared.kind();
+                let deflates = self.deflate.is_on() && prepared.may_compress();
+                if !deflates || !self.send_deflated(kind, payload, env) {
+                    let opcode = kind.into();
+                    send::frame(&mut self.outbox, env.pool, self.role, true, opcode, payload);
+                }
             }
         }
         self.sent_or_buffered(env)
     }
 
-    /// Sends frames that were encoded before, for a server's connection.
-    pub(crate) fn send_frames(&mut self, frames: &Bytes, env: &mut Env<'_>) {
+    /// Sends messages that were encoded before, for a server's connection.
+    pub(crate) fn send_batch(&mut self, batch: &mut Batch, env: &mut Env<'_>) {
         debug_assert!(self.role == Role::Server && self.state == State::Open);
         self.talked = env.now;
-        self.outbox.append_shared(env.pool, frames);
+        let Some(agreed) = self.deflate.agreed() else {
+            self.outbox.append_shared(env.pool, batch.plain());
+            return;
+        };
+        let config = &env.config.compression;
+        let bits = agreed.send.window_bits;
+        let frames = batch.deflated(bits, config, env.pool.codecs()).clone();
+        self.outbox.append_shared(env.pool, &frames);
+        if agreed.send.takeover {
+            let codecs = env.pool.codecs();
+            for message in batch.messages() {
+                if message.deflated(bits, config, codecs).is_some() {
+                    self.deflate
+                        .sent_prepared(message.payload(), config, codecs);
+                }
+            }
+        }
+    }
+
+    /// Sends a message compressed; `false` when it shall be sent as it is.
+    fn send_deflated(&mut self, kind: Kind, payload: &[u8], env: &mut Env<'_>) -> bool {
+        let codecs = env.pool.codecs();
+        let mut out = codecs.out();
+        let deflated = self
+            .deflate
+            .deflate(payload, &env.config.compression, codecs, &mut out);
+        if deflated {
+            send::compressed(&mut self.outbox, env.pool, self.role, kind, &out);
+        }
+        env.pool.codecs().keep_out(out);
+        deflated
     }
 
     /// Sends a ping with up to 125 octets.
@@ -500,20 +577,27 @@ impl Link {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
+        let config = &env.config.compression;
+        let (mut deflate, extensions) =
+            PerMessageDeflate::answer(request, config, env.pool.codecs()).unzip();
         let written = handshake::write_accept(
             &mut response,
             request.key(),
             answer.subprotocol.as_deref(),
-            None,
+            extensions.as_deref(),
             &headers,
             env.config.server_name.as_deref(),
         );
         if let Err(error) = written {
+            if let Some(deflate) = &mut deflate {
+                deflate.clear(env.pool.codecs());
+            }
             self.refuse(Refusal::Internal, env);
             return Err(error);
         }
         self.outbox
             .append(env.pool, |block| block.extend_from_slice(&response));
+        self.deflate = deflate.unwrap_or_default();
         self.step(Step::Accept, env.now);
         Ok(())
     }
