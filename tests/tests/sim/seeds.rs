@@ -219,6 +219,7 @@ fn end<H: Handler>(
 ) -> Result<(), String> {
     check_rest(world, peers)?;
     for peer in &mut *peers {
+        peer.reappear();
         match random.index(3) {
             0 if peer.is_open() => peer.close(Some((1000, "bye"))),
             1 => peer.leave(),
