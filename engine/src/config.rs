@@ -266,7 +266,7 @@ pub enum Placement {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum DriverChoice {
-    /// The one that measures better on most machines and loads; today epoll.
+    /// epoll, until both drivers have been measured over the whole range of loads.
     #[default]
     Auto,
     /// Readiness events by epoll.
