@@ -378,14 +378,20 @@ impl Link {
         let config = &env.config.compression;
         let (mut deflate, extensions) =
             PerMessageDeflate::answer(request, config, env.pool.codecs()).unzip();
-        let written = handshake::write_accept(
-            &mut response,
-            request.key(),
-            answer.subprotocol.as_deref(),
-            extensions.as_deref(),
-            &headers,
-            env.config.server_name.as_deref(),
-        );
+        let offered = |name: &str| request.subprotocols().any(|offer| offer == name);
+        let chosen = answer.subprotocol.as_deref();
+        let written = match chosen.is_none_or(offered) {
+            // RFC 6455 section 4.2.2: what was not offered must not be chosen; clients fail then.
+            false => Err(handshake::HeaderError::Subprotocol),
+            true => handshake::write_accept(
+                &mut response,
+                request.key(),
+                chosen,
+                extensions.as_deref(),
+                &headers,
+                env.config.server_name.as_deref(),
+            ),
+        };
         if let Err(error) = written {
             if let Some(deflate) = &mut deflate {
                 deflate.clear(env.pool.codecs());

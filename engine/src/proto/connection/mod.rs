@@ -223,3 +223,250 @@ fn next_request<'a>(
     link.refuse(refusal, env);
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::UseError;
+    use crate::proto::outbox::Slices;
+    use crate::proto::state::{End, State};
+
+    const REQUEST: &[u8] =
+        b"GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Protocol: chat, superchat\r\n\r\n";
+
+    /// A server's connection and what it needs.
+    struct Bench {
+        connection: Connection,
+        config: ProtocolConfig,
+        pool: Pool,
+        now: Tick,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            Self {
+                connection: Connection::server(Tick(0), 0),
+                config: ProtocolConfig::default(),
+                pool: Pool::new(),
+                now: Tick(0),
+            }
+        }
+
+        /// Hears octets; answers requests with `answer` and echoes messages. Returns what it says.
+        fn hear(&mut self, octets: &[u8], answer: &Answer) -> String {
+            let mut octets = octets.to_vec();
+            let mut input = Input::new(&mut octets);
+            let mut env = Env {
+                config: &self.config,
+                pool: &mut self.pool,
+                now: self.now,
+            };
+            while let Some((event, link)) = self.connection.next(&mut input, &mut env) {
+                match event {
+                    Event::Request(request) => {
+                        let _ = link.accept(&request, answer, &mut env);
+                    }
+                    Event::Message(message) => {
+                        let _ = link.send(message, &mut env);
+                    }
+                    _ => {}
+                }
+            }
+            self.said()
+        }
+
+        fn said(&mut self) -> String {
+            let mut slices = Slices::new();
+            self.connection.link_mut().gather(&mut slices);
+            let said: Vec<u8> = slices.iter().flat_map(|s| s.iter().copied()).collect();
+            drop(slices);
+            let mut env = Env {
+                config: &self.config,
+                pool: &mut self.pool,
+                now: self.now,
+            };
+            self.connection.link_mut().sent(said.len(), &mut env);
+            said.iter().map(|&octet| char::from(octet)).collect()
+        }
+
+        fn tick(&mut self, now: u64) -> String {
+            self.now = Tick(now);
+            let mut env = Env {
+                config: &self.config,
+                pool: &mut self.pool,
+                now: self.now,
+            };
+            self.connection.link_mut().tick(&mut env);
+            self.said()
+        }
+
+        fn state(&self) -> State {
+            self.connection.link().state()
+        }
+    }
+
+    fn chosen(name: &str) -> Answer {
+        Answer {
+            subprotocol: Some(name.to_owned()),
+            ..Answer::default()
+        }
+    }
+
+    #[test]
+    fn only_an_offered_subprotocol_can_be_chosen() {
+        let said = Bench::new().hear(REQUEST, &chosen("superchat"));
+        assert!(
+            said.contains("\r\nSec-WebSocket-Protocol: superchat\r\n"),
+            "{said}"
+        );
+        let mut bench = Bench::new();
+        let said = bench.hear(REQUEST, &chosen("mqtt"));
+        assert!(
+            said.starts_with("HTTP/1.1 500 ") && !said.contains("mqtt"),
+            "{said}"
+        );
+        assert_eq!(bench.state(), State::Flushing(End::Linger));
+    }
+
+    #[test]
+    fn a_request_in_pieces_is_answered_once_and_octets_after_it_are_not_taken() {
+        let whole = Bench::new().hear(REQUEST, &Answer::default());
+        assert!(whole.starts_with("HTTP/1.1 101 "));
+        for cut in 1..REQUEST.len() {
+            let mut bench = Bench::new();
+            assert_eq!(bench.hear(&REQUEST[..cut], &Answer::default()), "");
+            assert_eq!(bench.hear(&REQUEST[cut..], &Answer::default()), whole);
+            assert_eq!(
+                bench.connection.held() + bench.hear(b"", &Answer::default()).len(),
+                0
+            );
+        }
+        let early = [REQUEST, b"\x81\x80\0\0\0\0"].concat();
+        assert!(
+            Bench::new()
+                .hear(&early, &Answer::default())
+                .starts_with("HTTP/1.1 400 ")
+        );
+    }
+
+    #[test]
+    fn every_state_ends_by_its_deadline() {
+        let mut silent = Bench::new();
+        silent.tick(9_999);
+        assert_eq!(silent.state(), State::Opening);
+        silent.tick(10_000);
+        assert_eq!(silent.state(), State::Ended);
+
+        let mut open = Bench::new();
+        open.hear(REQUEST, &Answer::default());
+        assert_eq!(open.tick(19_999), "");
+        assert_eq!(open.tick(20_000), "\u{89}\0", "a ping");
+        open.tick(39_999);
+        assert_eq!(open.state(), State::Open);
+        open.tick(40_000);
+        assert_eq!(open.state(), State::Ended);
+
+        let mut closing = Bench::new();
+        closing.hear(REQUEST, &Answer::default());
+        let mut env = Env {
+            config: &closing.config,
+            pool: &mut closing.pool,
+            now: Tick(0),
+        };
+        let link = closing.connection.link_mut();
+        assert_eq!(
+            link.close(CloseCode::NO_STATUS, "", &mut env),
+            Err(UseError::CloseCode(CloseCode::NO_STATUS))
+        );
+        link.close(CloseCode::NORMAL, "", &mut env)
+            .expect("1000 may travel");
+        closing.tick(4_999);
+        assert_eq!(closing.state(), State::Closing);
+        closing.tick(5_000);
+        assert_eq!(closing.state(), State::Ended);
+    }
+
+    #[test]
+    fn how_a_violation_ends_is_configured_as_autobahn_does() {
+        let bad = b"\x83\x80\0\0\0\0"; // a reserved opcode
+        let good = b"\x82\x81\0\0\0\0a";
+        let mut bench = Bench::new();
+        bench.hear(REQUEST, &Answer::default());
+        let said = bench.hear(&[&good[..], bad].concat(), &Answer::default());
+        assert!(
+            said.starts_with("\u{82}\u{1}a\u{88}"),
+            "the echo, then a Close frame: {said:?}"
+        );
+        assert_eq!(bench.state(), State::Flushing(End::Linger));
+
+        let mut drops = Bench::new();
+        drops.config.fail_by_drop = true;
+        drops.hear(REQUEST, &Answer::default());
+        assert_eq!(
+            drops.hear(&[&good[..], bad].concat(), &Answer::default()),
+            "\u{82}\u{1}a"
+        );
+        assert_eq!(drops.state(), State::Flushing(End::Close));
+
+        let close = b"\x88\x85\0\0\0\0\x0b\xb8bye"; // 3000
+        for (echo, answer) in [
+            (true, "\u{88}\u{5}\u{b}\u{b8}bye"),
+            (false, "\u{88}\u{2}\u{3}\u{e8}"),
+        ] {
+            let mut bench = Bench::new();
+            bench.config.echo_close = echo;
+            bench.hear(REQUEST, &Answer::default());
+            assert_eq!(bench.hear(close, &Answer::default()), answer);
+            let info = bench.connection.finish(&mut bench.pool);
+            assert!(info.clean);
+            assert_eq!((info.code, info.reason.as_str()), (CloseCode(3000), "bye"));
+        }
+    }
+
+    #[test]
+    fn a_peer_that_takes_nothing_is_owed_one_pong() {
+        let mut bench = Bench::new();
+        bench.hear(REQUEST, &Answer::default());
+        let blocked = |bench: &mut Bench| {
+            let mut env = Env {
+                config: &bench.config,
+                pool: &mut bench.pool,
+                now: Tick(0),
+            };
+            let link = bench.connection.link_mut();
+            let _ = link.send(Message::Binary(b"stuck"), &mut env);
+            link.blocked(Tick(0));
+        };
+        blocked(&mut bench);
+        let mut octets: Vec<u8> = Vec::new();
+        for payload in 0..100 {
+            octets.extend([0x89, 0x81, 0, 0, 0, 0, payload]);
+        }
+        let mut input = Input::new(&mut octets);
+        let mut env = Env {
+            config: &bench.config,
+            pool: &mut bench.pool,
+            now: Tick(0),
+        };
+        while bench.connection.next(&mut input, &mut env).is_some() {}
+        assert_eq!(bench.connection.link().buffered(), 7, "the message alone");
+        assert!(
+            !bench
+                .connection
+                .link_mut()
+                .wish(&bench.config, Tick(0))
+                .read
+        );
+        assert_eq!(bench.said(), "\u{82}\u{5}stuck");
+        assert_eq!(bench.said(), "\u{8a}\u{1}\u{63}", "the newest");
+        assert!(
+            bench
+                .connection
+                .link_mut()
+                .wish(&bench.config, Tick(0))
+                .read
+        );
+    }
+}
