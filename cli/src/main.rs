@@ -1,4 +1,4 @@
-//! The `wirebahn` program: reads the command line, runs one of its servers, says how it ended.
+//! The `wirebahn` program: reads the command line, runs what it names, says how it ended.
 //!
 //! Exit status: 0 when it ended because it was asked to; 1 when it could not start, or a worker
 //! failed; 2 when the command line asks for what does not exist.
@@ -36,6 +36,9 @@ fn main() -> ExitCode {
         Command::Echo(options) => echo::run(options, &stdout, &stderr),
         Command::Broadcast(options) => broadcast::run(options, &stdout, &stderr),
         Command::Testee(Testee::Server(options)) => testee::run(options, &stdout, &stderr),
+        // These are no servers: they write as they go, and are waited for.
+        Command::Load(arguments) => return wirebahn_bench::cli::run(arguments),
+        Command::Tune(arguments) => return wirebahn_tuning::cli::run(arguments),
     };
     let status = match outcome {
         Ok(()) => ExitCode::SUCCESS,

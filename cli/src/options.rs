@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use wirebahn::OriginPattern;
+use wirebahn_bench::cli::LoadArguments;
+use wirebahn_tuning::cli::TuneArgs;
 
 use crate::size::{Size, parse_size};
 use crate::uri::ListenUri;
@@ -24,6 +26,8 @@ Examples:
   wirebahn echo --wsuri ws://0.0.0.0:80/ws       on all addresses, path /ws only
   wirebahn broadcast --workers 2 --interval 1    two workers, statistics each second
   wirebahn testee server --silence               the target of a conformance suite
+  wirebahn load echo ws://127.0.0.1:9000         load it, and check what comes back
+  wirebahn tune check --connections 100000       what this machine lacks for so many
 
 A server prints one line that begins with `listening on ws://` when it accepts connections.
 
@@ -33,7 +37,7 @@ Signals:
   SIGUSR1           print the statistics now, even with --silence
   SIGHUP            noted and otherwise ignored: there is no configuration file to reload
 
-Exit status:
+Exit status of a server (load and tune tell theirs in their own help):
   0  ended because it was asked to     1  could not start, or a worker failed
   2  the command line is wrong";
 
@@ -51,6 +55,10 @@ pub(crate) enum Command {
     /// The target of a conformance suite
     #[command(subcommand)]
     Testee(Testee),
+    /// Loads a server and checks every octet that comes back
+    Load(LoadArguments),
+    /// Says what stands between this machine and the load you want, and changes it
+    Tune(TuneArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -110,6 +118,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) max_frame_size: Option<Size>,
 
+    /// How messages are compressed, if the client offers it (permessage-deflate)
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = Deflate::Shared)]
+    pub(crate) deflate: Deflate,
+
     /// What moves the octets
     #[arg(long, value_enum, default_value_t = Driver::Auto)]
     pub(crate) driver: Driver,
@@ -121,6 +133,18 @@ pub(crate) struct Options {
     /// Origin, which are not browsers, always pass.
     #[arg(long, value_name = "PATTERN", value_parser = parse_origin)]
     pub(crate) allow_origin: Vec<AllowedOrigin>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Deflate {
+    /// Not at all
+    Off,
+    /// Each message by itself; connections hold nothing between messages
+    Shared,
+    /// With the last 4 KiB of text in mind, which each connection keeps, each way
+    History,
+    /// With a compressor and a decompressor for each connection: fastest, up to 420 KB each
+    Dedicated,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -185,6 +209,7 @@ mod tests {
         assert_eq!(options.interval, Duration::from_secs(5));
         assert_eq!(options.max_message_size, 16 << 20);
         assert_eq!(options.max_frame_size, None);
+        assert_eq!(options.deflate, Deflate::Shared);
         assert_eq!(options.driver, Driver::Auto);
         assert!(options.allow_origin.is_empty());
     }
@@ -201,6 +226,7 @@ mod tests {
             "--debug",
             "--max-message-size=64k",
             "--max-frame-size=1k",
+            "--deflate=history",
             "--driver=epoll",
             "--allow-origin=null",
             "--allow-origin=https://*.example.com",
@@ -213,6 +239,7 @@ mod tests {
         assert_eq!(options.interval, Duration::from_millis(500));
         assert_eq!(options.max_message_size, 64 << 10);
         assert_eq!(options.max_frame_size, Some(1 << 10));
+        assert_eq!(options.deflate, Deflate::History);
         assert_eq!(options.driver, Driver::Epoll);
         assert_eq!(options.allow_origin[0], AllowedOrigin::Null);
         assert!(matches!(options.allow_origin[1], AllowedOrigin::Pattern(_)));
@@ -235,6 +262,7 @@ mod tests {
             "--interval=NaN",
             "--interval=1e9",
             "--max-message-size=-1",
+            "--deflate=on",
             "--driver=kqueue",
             "--allow-origin=example.com",
             "--wsuri=wss://localhost",

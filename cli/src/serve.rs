@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 use wirebahn::{
-    ConfigError, Context, DriverChoice, Message, OriginPolicy, Placement, Remote, Server,
-    ServerConfig, ServerError, Worker,
+    Compression, ConfigError, Context, DriverChoice, Message, OriginPolicy, Placement, Remote,
+    Server, ServerConfig, ServerError, Worker,
 };
+use wirebahn_tuning::{Load, quick_check};
 
-use crate::options::{AllowedOrigin, Driver, Options};
+use crate::options::{AllowedOrigin, Deflate, Driver, Options};
 use crate::output::Output;
 use crate::service::Service;
 use crate::signals::{self, Event};
@@ -89,6 +90,9 @@ pub(crate) fn run(
         .map_err(Failure::Server)?;
 
     stdout.write(ready_line(&server, options));
+    if let Some(warning) = machine_warning(&server, options) {
+        stderr.write(warning);
+    }
     let remote = server.remote();
     let mut report = Report::new(Instant::now(), server.workers().len());
     let outcome = attend(
@@ -231,6 +235,12 @@ fn configure(program: &Program, options: &Options) -> Result<ServerConfig, Failu
             false => Placement::Pinned,
         })
         .driver(driver)
+        .compression(match options.deflate {
+            Deflate::Off => Compression::off(),
+            Deflate::Shared => Compression::shared(),
+            Deflate::History => Compression::history(),
+            Deflate::Dedicated => Compression::dedicated(),
+        })
         .sockets(|sockets| sockets.backlog = options.backlog)
         .limits(|limits| {
             limits.message_size_max = message_size_max;
@@ -278,6 +288,23 @@ fn ready_line(server: &Server, options: &Options) -> String {
         drivers(workers),
         wirebahn_nvx::tier(),
     )
+}
+
+/// The worst of what this machine lacks for a busy server, in one line. Only what is cheap to
+/// see is looked at: about a tenth of a millisecond.
+fn machine_warning(server: &Server, options: &Options) -> Option<String> {
+    let workers = u32::try_from(server.workers().len()).unwrap_or(u32::MAX);
+    let load = Load::default()
+        .workers(workers)
+        .backlog(options.backlog)
+        .port(server.local_addr().port());
+    let findings = quick_check(&load);
+    let worst = findings.first()?.one_line();
+    let more = match findings.len() {
+        1 => String::new(),
+        count => format!(" ({} more)", count - 1),
+    };
+    Some(format!("{worst}{more}; see `wirebahn tune check`\n"))
 }
 
 fn placement(workers: &[Worker]) -> String {

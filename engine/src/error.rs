@@ -42,15 +42,20 @@ pub enum Violation {
     /// A frame above [`Limits::frame_size_max`](crate::Limits::frame_size_max).
     #[error("a frame longer than this endpoint takes")]
     FrameTooBig,
-    /// A message above [`Limits::message_size_max`](crate::Limits::message_size_max).
+    /// A message above [`Limits::message_size_max`](crate::Limits::message_size_max); a compressed
+    /// one is measured by its text.
     #[error("a message longer than this endpoint takes")]
     MessageTooBig,
-    /// A message of more than [`Limits::fragments_max`](crate::Limits::fragments_max) frames.
+    /// A message of more than [`Limits::fragments_max`](crate::Limits::fragments_max) frames, or a
+    /// compressed one that is begun anew more than 4,096 times.
     #[error("a message in more fragments than this endpoint takes")]
     TooManyFragments,
     /// A text message that is not UTF-8 (RFC 6455 section 8.1).
     #[error("a text message that is not UTF-8")]
     InvalidUtf8,
+    /// A compressed message that does not inflate (RFC 7692 section 7.2.2).
+    #[error("a compressed message that cannot be inflated")]
+    CorruptDeflate,
     /// A Close frame with a payload of one octet (RFC 6455 section 5.5.1).
     #[error("a close frame with half a status code")]
     CloseLength,
@@ -69,7 +74,9 @@ impl Violation {
         match self {
             Self::FrameTooBig | Self::MessageTooBig => CloseCode::TOO_BIG,
             Self::TooManyFragments => CloseCode::POLICY,
-            Self::InvalidUtf8 | Self::CloseReason => CloseCode::INVALID_PAYLOAD,
+            Self::InvalidUtf8 | Self::CloseReason | Self::CorruptDeflate => {
+                CloseCode::INVALID_PAYLOAD
+            }
             _ => CloseCode::PROTOCOL_ERROR,
         }
     }
@@ -91,6 +98,7 @@ impl Violation {
             Self::MessageTooBig => "message too big",
             Self::TooManyFragments => "too many fragments",
             Self::InvalidUtf8 => "text is not UTF-8",
+            Self::CorruptDeflate => "compressed message is corrupt",
             Self::CloseLength => "close payload of one octet",
             Self::CloseCode => "close code must not be sent",
             Self::CloseReason => "close reason is not UTF-8",

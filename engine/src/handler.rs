@@ -139,6 +139,15 @@ impl Context<'_> {
         sent
     }
 
+    /// As [`send`](Self::send), but never compressed: for what is compressed already, and for
+    /// secrets that travel beside what a stranger chose (RFC 7692 section 8).
+    pub fn send_uncompressed<'m>(&mut self, message: impl Into<Message<'m>>) -> Sent {
+        let message = message.into();
+        let sent = self.link.send_uncompressed(message, &mut self.env);
+        self.outside.counters.sent(sent, message.len());
+        sent
+    }
+
     /// Sends a message that was encoded before; its payload is shared, not copied, when that is
     /// cheaper.
     pub fn send_prepared(&mut self, message: &Prepared) -> Sent {
@@ -155,6 +164,11 @@ impl Context<'_> {
     /// shard does not keep up, its share waits, and this connection is not read from until it has.
     pub fn broadcast<'m>(&mut self, message: impl Into<Message<'m>>) {
         self.outside.broadcast(Prepared::new(message));
+    }
+
+    /// As [`broadcast`](Self::broadcast), of a message that was encoded before.
+    pub fn broadcast_prepared(&mut self, message: &Prepared) {
+        self.outside.broadcast(message.clone());
     }
 
     /// Sends a ping with up to 125 octets; the answer comes to [`Handler::pong`].

@@ -55,8 +55,8 @@ pub mod sim;
 
 pub use close::{CloseCode, CloseInfo};
 pub use config::{
-    DriverChoice, Limits, Placement, ProtocolConfig, ServerConfig, ServerConfigBuilder, SlowPolicy,
-    SocketOptions, Timeouts,
+    Compression, CompressionMode, DriverChoice, Limits, Placement, ProtocolConfig, ServerConfig,
+    ServerConfigBuilder, SlowPolicy, SocketOptions, Timeouts,
 };
 pub use error::{ConfigError, UseError, Violation};
 pub use message::{Kind, Message, Opcode, Role};

@@ -1,7 +1,7 @@
 // Lets a headless Chromium talk to a running `wirebahn echo`: serves chromium.html, starts
 // the browser on it, and waits for what the page posts.
 //
-//   node peer_chromium.mjs ws://HOST:PORT SERVER_PID CHROMIUM
+//   node peer_chromium.mjs ws://HOST:PORT SERVER_PID DEFLATE CHROMIUM
 //
 // The server has to allow the page's origin, http://127.0.0.1:*, and messages of 2 MiB and
 // not more. In the end it is sent SIGTERM, and has to say 1001. Needs nothing but node.
@@ -12,7 +12,7 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const [url, pid, chromium] = process.argv.slice(2);
+const [url, pid, deflate, chromium] = process.argv.slice(2);
 const HANG_MS = 180_000; // the page idles for 45 s, and a busy machine is slow to start a browser
 const page = await readFile(new URL('chromium.html', import.meta.url));
 let checks = 0;
@@ -45,7 +45,7 @@ const browser = spawn(chromium, [
   '--disable-background-networking',
   '--disable-background-timer-throttling',
   `--user-data-dir=${profile}`,
-  `http://127.0.0.1:${server.address().port}/?url=${encodeURIComponent(url)}`,
+  `http://127.0.0.1:${server.address().port}/?url=${encodeURIComponent(url)}&deflate=${deflate}`,
 ], { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
 let complaints = '';
 browser.stderr.on('data', (data) => { if (complaints.length < 20_000) complaints += data; });

@@ -1,11 +1,15 @@
 """Talks to a running `wirebahn echo` with Python `websockets`, and compares everything that comes back.
 
-  peer_websockets.py ws://HOST:PORT SERVER_PID
+  peer_websockets.py ws://HOST:PORT SERVER_PID DEFLATE
+
+DEFLATE is the server's --deflate: off, shared, history or dedicated.
 
 The server has to allow messages of 2 MiB and not more (--max-message-size 2097152). In the
 end it is sent SIGTERM, and has to say 1001. Exit status 0 when all of it was right.
 """
 import asyncio
+import itertools
+import json
 import os
 import platform
 import signal
@@ -14,6 +18,7 @@ import sys
 import websockets
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 MESSAGE_MAX = 2 * 1024 * 1024
 SIZES = (0, 1, 125, 126, 127, 65535, 65536, 1024 * 1024)
@@ -55,7 +60,45 @@ async def closed(ws, what, code, reason=None):
     checked(what)
 
 
-async def main(url, pid):
+def rows(count, start):
+    """Text that resembles what was sent before."""
+    sides = ("buy", "sell")
+    return json.dumps([{"id": start + n, "price": n * 7919 % 1000, "name": "grün", "side": sides[n % 2]} for n in range(count)],
+                      ensure_ascii=False)
+
+
+async def every_offer(url):
+    """All parameters this library can offer, in all combinations that differ."""
+    takeovers = ((False, False), (True, False), (False, True), (True, True))
+    for (server, client), server_bits, client_bits in itertools.product(takeovers, (None, 9, 12, 15), (None, True, 9, 15)):
+        offer = ClientPerMessageDeflateFactory(
+            server_no_context_takeover=server,
+            client_no_context_takeover=client,
+            server_max_window_bits=server_bits,
+            client_max_window_bits=client_bits,
+            compress_settings={"memLevel": 5},
+        )
+        what = "compressed by %s" % (offer.get_request_params(),)
+        async with peer(url, compression=None, extensions=[offer]) as ws:
+            assert "permessage-deflate" in ws.response.headers["Sec-WebSocket-Extensions"], what
+            sent = [rows(count, count * 1000) for count in (0, 1, 1, 5, 30, 5, 400, 1)]
+            sent += ["", os.urandom(50000), rows(30, 30000)]
+            for message in sent:
+                await ws.send(message)
+            got = [await asyncio.wait_for(ws.recv(), PATIENCE) for _ in sent]
+            assert got == sent, "%s: other octets came back" % what
+            long = rows(1000, 7)
+            await echoed(ws, what, [long[n:n + 999] for n in range(0, len(long), 999)], long)
+
+
+async def main(url, pid, deflate):
+    if deflate != "off":
+        await every_offer(url)
+        async with peer(url) as ws:
+            await echoed(ws, "compressed: 2 MiB, the limit", "x" * MESSAGE_MAX)
+            await ws.send("x" * (MESSAGE_MAX + 1))
+            await closed(ws, "compressed: 2 MiB and one octet ends in close 1009", 1009)
+
     for compression in ("deflate", None):
         offer = "permessage-deflate offered" if compression else "no extension offered"
         async with peer(url, compression=compression) as ws:
@@ -109,4 +152,4 @@ async def main(url, pid):
     print("websockets %s on Python %s: %d checks passed" % (websockets.__version__, platform.python_version(), len(CHECKS)))
 
 
-asyncio.run(asyncio.wait_for(main(sys.argv[1], int(sys.argv[2])), 120))
+asyncio.run(asyncio.wait_for(main(sys.argv[1], int(sys.argv[2]), sys.argv[3]), 120))

@@ -1,7 +1,8 @@
 // Talks to a running `wirebahn echo` with npm `ws`, and compares everything that comes back.
 //
-//   node peer_ws.mjs ws://HOST:PORT SERVER_PID
+//   node peer_ws.mjs ws://HOST:PORT SERVER_PID DEFLATE
 //
+// DEFLATE is the server's --deflate: off, shared, history or dedicated.
 // The server has to allow messages of 2 MiB and not more (--max-message-size 2097152). In
 // the end it is sent SIGTERM, and has to say 1001. Exit status 0 when all of it was right.
 import assert from 'node:assert/strict';
@@ -9,7 +10,7 @@ import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import WebSocket from 'ws';
 
-const [url, pid] = process.argv.slice(2);
+const [url, pid, deflate] = process.argv.slice(2);
 const MESSAGE_MAX = 2 * 1024 * 1024;
 const SIZES = [0, 1, 125, 126, 127, 65535, 65536, 1024 * 1024];
 const PATIENCE_MS = 20_000;
@@ -67,6 +68,52 @@ for (const perMessageDeflate of [true, false]) {
   });
   peer.close(1000, 'bye');
   await closed(peer, `${offer}: close 1000 and its reason come back`, 1000, 'bye');
+}
+
+// Every offer this library can make, and messages that resemble one another, so that contexts
+// are referred to where they are taken over. Both windows, both contexts, both ways of limiting.
+const OFFERS = [
+  {},
+  { serverNoContextTakeover: true },
+  { clientNoContextTakeover: true },
+  { serverNoContextTakeover: true, clientNoContextTakeover: true },
+  { clientMaxWindowBits: 9 },
+  { clientMaxWindowBits: 15 },
+  { clientMaxWindowBits: false },
+  { serverMaxWindowBits: 9 },
+  { serverMaxWindowBits: 12, clientMaxWindowBits: 10 },
+  { serverMaxWindowBits: 15, clientMaxWindowBits: 9, serverNoContextTakeover: true },
+];
+const rows = (count, from) => JSON.stringify(Array.from({ length: count }, (_, n) => (
+  { id: from + n, symbol: ['WIRE', 'BAHN', 'GRÜN'][n % 3], price: (n * 7919) % 1000, side: n & 1 ? 'buy' : 'sell' })));
+for (const offer of deflate === 'off' ? [] : OFFERS) {
+  for (const zlibDeflateOptions of [{ level: 1 }, { level: 9, memLevel: 1 }]) {
+    const what = `${JSON.stringify(offer)} level ${zlibDeflateOptions.level}`;
+    const peer = await open({ perMessageDeflate: { ...offer, threshold: 0, zlibDeflateOptions } });
+    assert.equal(peer.extensions, 'permessage-deflate', what);
+    for (const count of [0, 1, 1, 5, 30, 5, 400, 1, 4000, 30]) {
+      const text = rows(count, count * 1000);
+      const reply = once(peer, 'message');
+      peer.send(text);
+      assert.equal((await reply)[0].toString(), text, `${what}: ${count} rows`);
+    }
+    const random = Buffer.from(Uint8Array.from({ length: 100_000 }, () => Math.random() * 256));
+    const reply = once(peer, 'message');
+    peer.send(random.subarray(0, 40_000), { fin: false, binary: true });
+    peer.ping('between');
+    peer.send(random.subarray(40_000), { fin: true, binary: true });
+    assert.ok(Buffer.compare((await reply)[0], random) === 0, `${what}: random octets`);
+    await echoed(peer, `compressed by ${what}: rows and random octets`, rows(30, 1), false);
+    peer.close(1000);
+    await closed(peer, `compressed by ${what}: closes`, 1000);
+  }
+}
+if (deflate !== 'off') {
+  // 2 MiB and one octet of text, in some 2 KB.
+  const peer = await open({ perMessageDeflate: { threshold: 0 } });
+  await echoed(peer, 'compressed: 2 MiB, the limit', 'x'.repeat(MESSAGE_MAX), false);
+  peer.send('x'.repeat(MESSAGE_MAX + 1));
+  await closed(peer, 'compressed: 2 MiB and one octet ends in close 1009', 1009);
 }
 
 {

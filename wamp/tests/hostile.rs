@@ -144,6 +144,33 @@ fn the_depth_limit_is_exact() {
     }
 }
 
+/// Arguments that one format takes, all can carry.
+#[test]
+fn the_depth_limit_is_the_same_in_every_format() {
+    for (levels, fits) in [(62, true), (63, false)] {
+        let nested = (1..levels).fold(Value::List(Vec::new()), |inner, _| inner_list(inner));
+        let message: Message<'_> = Publish {
+            request: Id::MIN,
+            options: PublishOptions::default(),
+            topic: Uri::constant("a.b"),
+            payload: Payload::from_args([nested]),
+        }
+        .into();
+        for format in Format::ALL {
+            let mut octets = Vec::new();
+            Codec::new(format)
+                .encode(&message, &mut octets)
+                .expect("writers go deeper than readers");
+            let result = decode(format, octets);
+            assert_eq!(result.is_ok(), fits, "{format:?} {levels}: {result:?}");
+        }
+    }
+}
+
+fn inner_list(inner: Value) -> Value {
+    Value::List(vec![inner])
+}
+
 #[test]
 fn huge_lengths_and_counts() {
     let claims: &[(Format, &[u8])] = &[

@@ -22,6 +22,7 @@ impl Aside {
         getrandom::fill(&mut key).map_err(|_| Fault::Transport(io::ErrorKind::Other))?;
         let header = Header {
             fin: true,
+            compressed: false,
             opcode,
             key: Some(key),
             len: payload.len() as u64,

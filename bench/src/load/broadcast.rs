@@ -26,7 +26,7 @@ use crate::measure::process;
 /// Connections a thread opens at once.
 const OPENING_MAX: usize = 128;
 
-/// How long deliveries are awaited after the last batch.
+/// Default of the option of that name.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the closing handshakes may take.
@@ -59,6 +59,8 @@ pub struct BroadcastPlan {
     pub duration: Duration,
     /// How long one connection may take to open. Default: 10 s.
     pub open_timeout: Duration,
+    /// How long deliveries are awaited after the last batch was sent. Default: 10 s.
+    pub drain_timeout: Duration,
     /// Source addresses, in turn. Default: the system's.
     pub sources: Vec<IpAddr>,
     /// Processors to pin the threads to, in turn. Default: none.
@@ -101,6 +103,7 @@ impl BroadcastPlan {
             warmup: Duration::from_millis(500),
             duration: Duration::from_secs(5),
             open_timeout: OPEN_TIMEOUT,
+            drain_timeout: DRAIN_TIMEOUT,
             sources: Vec::new(),
             processors: Vec::new(),
             pid: None,
@@ -399,7 +402,7 @@ impl Broadcast<'_> {
             }
             self.sending = false;
             self.to_open = 0;
-            self.deadline = Some(now + DRAIN_TIMEOUT);
+            self.deadline = Some(now + self.plan.drain_timeout);
         }
         self.phase = phase;
     }

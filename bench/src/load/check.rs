@@ -440,6 +440,7 @@ mod tests {
     fn frame_of(fin: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
         let header = Header {
             fin,
+            compressed: false,
             opcode,
             key: None,
             len: payload.len() as u64,

@@ -142,6 +142,7 @@ impl Reel {
             getrandom::fill(&mut key)?;
             let header = Header {
                 fin: index + 1 == frames,
+                compressed: false,
                 opcode: if index == 0 {
                     opcode
                 } else {
@@ -163,6 +164,7 @@ impl Reel {
         }
         let header = Header {
             fin: true,
+            compressed: false,
             opcode,
             key: None,
             len: payload.len() as u64,
@@ -325,6 +327,7 @@ mod tests {
                         Ok(Decoded::Complete(
                             Header {
                                 fin: true,
+                                compressed: false,
                                 opcode: headers[0].opcode,
                                 key: None,
                                 len: payload.len() as u64

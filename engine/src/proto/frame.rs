@@ -18,6 +18,8 @@ pub struct Header {
     pub fin: bool,
     /// What the frame is.
     pub opcode: Opcode,
+    /// RSV1: the first frame of a compressed message (RFC 7692 section 6).
+    pub compressed: bool,
     /// The masking key, if the payload is masked.
     pub key: Option<[u8; 4]>,
     /// Length of the payload in octets, at most 2^63 - 1.
@@ -42,10 +44,22 @@ pub enum Decoded {
 /// The [`Violation`] that the header commits.
 #[inline]
 pub fn decode(bytes: &[u8], role: Role) -> Result<Decoded, Violation> {
+    decode_agreed(bytes, role, false)
+}
+
+/// As [`decode`], on a connection where permessage-deflate was agreed on or not: if it was, RSV1
+/// may be set on the first frame of a message, and nowhere else (RFC 7692 section 6.1).
+///
+/// # Errors
+/// The [`Violation`] that the header commits.
+#[inline]
+pub fn decode_agreed(bytes: &[u8], role: Role, deflate: bool) -> Result<Decoded, Violation> {
     let Some(&first) = bytes.first() else {
         return Ok(Decoded::Incomplete(2));
     };
-    if first & 0x70 != 0 {
+    let compressed = first & 0x70 != 0;
+    // Text is 1 and binary 2: the frames that begin a message.
+    if compressed && !(deflate && first & 0x70 == 0x40 && matches!(first & 0x0F, 1 | 2)) {
         return Err(Violation::ReservedBit);
     }
     let Some(opcode) = Opcode::from_bits(first & 0x0F) else {
@@ -100,6 +114,7 @@ pub fn decode(bytes: &[u8], role: Role) -> Result<Decoded, Violation> {
             Header {
                 fin,
                 opcode,
+                compressed,
                 key: None,
                 len,
             },
@@ -113,6 +128,7 @@ pub fn decode(bytes: &[u8], role: Role) -> Result<Decoded, Violation> {
         Header {
             fin,
             opcode,
+            compressed,
             key: Some(*key),
             len,
         },
@@ -126,7 +142,7 @@ pub fn decode(bytes: &[u8], role: Role) -> Result<Decoded, Violation> {
 pub fn encode(header: &Header) -> ([u8; HEADER_LEN_MAX], usize) {
     let mut out = [0; HEADER_LEN_MAX];
     let [first, second, ..] = &mut out;
-    *first = (u8::from(header.fin) << 7) | header.opcode as u8;
+    *first = (u8::from(header.fin) << 7) | (u8::from(header.compressed) << 6) | header.opcode as u8;
     let mask_bit = u8::from(header.key.is_some()) << 7;
     let mut at = 2;
     // The casts keep the low octets of a length that was just compared with its bound.
@@ -201,6 +217,7 @@ mod tests {
                     let header = Header {
                         fin: true,
                         opcode,
+                        compressed: false,
                         key,
                         len,
                     };
@@ -243,6 +260,25 @@ mod tests {
                 Ok(Decoded::Incomplete(2))
             };
             assert_eq!(decode(&[first], Role::Server), expected, "{first:#x}");
+        }
+    }
+
+    #[test]
+    fn rsv1_is_for_the_first_frame_of_a_message_where_it_was_agreed_on() {
+        for first in 0..=255_u8 {
+            let octets = [first, 0x80, 0, 0, 0, 0];
+            let plain = decode(&octets, Role::Server);
+            let agreed = decode_agreed(&octets, Role::Server, true);
+            if first & 0x70 == 0x40 && matches!(first & 0x0F, 1 | 2) {
+                assert_eq!(plain, Err(Violation::ReservedBit));
+                let Ok(Decoded::Complete(header, 6)) = agreed else {
+                    panic!("{first:#x}: {agreed:?}");
+                };
+                assert!(header.compressed);
+                assert_eq!(encode(&header).0[0], first);
+            } else {
+                assert_eq!(plain, agreed, "{first:#x}");
+            }
         }
     }
 

@@ -6,7 +6,8 @@
 //!
 //! In the order in which the files import one another: [`frame`] and [`state`] stand alone;
 //! [`outbox`] holds what waits to leave, [`pool`] what a shard lends to its connections; [`recv`]
-//! turns octets into messages and `send` messages into octets; [`prepared`] is a message encoded
+//! turns octets into messages and `send` messages into octets, both by way of [`deflate`] where
+//! that was agreed on; [`prepared`] is a message encoded
 //! once for many; [`handshake`] is the HTTP part; [`connection`] composes them.
 //!
 //! Everything here is fed by the network: it neither indexes nor unwraps.
@@ -22,6 +23,7 @@
 )]
 
 pub mod connection;
+pub mod deflate;
 pub mod frame;
 pub mod handshake;
 pub mod outbox;

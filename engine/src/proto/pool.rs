@@ -2,12 +2,13 @@
 //!
 //! An idle connection owns no buffer. When it has something to assemble or to send it takes what
 //! it needs from here, and gives it back when that is done, so that a steady echo allocates
-//! nothing. Kept memory is bounded: see [`KEPT_MAX`].
+//! nothing. Kept memory is bounded: see [`KEPT_MAX`]. Codecs are lent likewise: see [`Codecs`].
 
 use std::collections::VecDeque;
 
 use wirebahn_nvx::Buffer;
 
+use super::deflate::codecs::Codecs;
 use super::outbox::Queue;
 use super::recv::Assembly;
 
@@ -37,6 +38,7 @@ pub struct Pool {
     assemblies: Vec<Box<Assembly>>,
     kept: usize,
     entropy: Entropy,
+    codecs: Codecs,
 }
 
 impl Default for Pool {
@@ -57,6 +59,7 @@ impl Pool {
             entropy: Entropy {
                 octets: VecDeque::new(),
             },
+            codecs: Codecs::default(),
         }
     }
 
@@ -64,6 +67,17 @@ impl Pool {
     #[must_use]
     pub fn kept(&self) -> usize {
         self.kept
+    }
+
+    /// What compression holds, in this shard.
+    #[must_use]
+    pub fn compression(&self) -> &Codecs {
+        &self.codecs
+    }
+
+    #[inline]
+    pub(crate) fn codecs(&mut self) -> &mut Codecs {
+        &mut self.codecs
     }
 
     /// What lies in the pool, added up anew; [`kept`](Self::kept) must agree.

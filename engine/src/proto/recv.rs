@@ -14,6 +14,7 @@
 use wirebahn_nvx as nvx;
 use wirebahn_nvx::Buffer;
 
+use super::deflate::{Inflating, PerMessageDeflate, Target};
 use super::frame::{self, CONTROL_LEN_MAX, Decoded, HEADER_LEN_MAX, Header};
 use super::pool::Pool;
 use crate::close::CloseCode;
@@ -128,12 +129,15 @@ pub struct Assembly {
     /// The kind of the open message; none when only a control frame is torn.
     kind: Option<Kind>,
     fragments: u32,
+    /// Present while the open message is a compressed one.
+    inflating: Option<Inflating>,
     pub(super) content: Buffer,
     control: Buffer,
 }
 
 impl Assembly {
     pub(super) fn reset(&mut self) {
+        debug_assert!(self.inflating.is_none(), "it holds what the shard lent");
         self.kind = None;
         self.fragments = 0;
         self.content.clear();
@@ -142,6 +146,11 @@ impl Assembly {
 
     pub(super) fn capacity(&self) -> usize {
         self.content.capacity() + self.control.capacity()
+    }
+
+    /// Octets held, what waits to be inflated included.
+    fn held(&self) -> usize {
+        self.capacity() + self.inflating.as_ref().map_or(0, Inflating::capacity)
     }
 }
 
@@ -155,21 +164,23 @@ impl Receiver {
     /// Octets this receiver holds: what came of unfinished messages.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.assembly
-            .as_ref()
-            .map_or(0, |assembly| assembly.capacity())
+        self.assembly.as_ref().map_or(0, |assembly| assembly.held())
     }
 
     /// Gives back what the receiver holds; the connection is over.
     pub fn clear(&mut self, pool: &mut Pool) {
-        if let Some(assembly) = self.assembly.take() {
+        if let Some(mut assembly) = self.assembly.take() {
+            if let Some(mut inflating) = assembly.inflating.take() {
+                inflating.settle(pool.codecs());
+            }
             pool.keep_assembly(assembly);
         }
         self.stage = Stage::Header;
         self.head_len = 0;
     }
 
-    /// The next item in `input`, or none when all of it was taken.
+    /// The next item in `input`, or none when all of it was taken. Messages may be compressed where
+    /// `deflate` is on.
     ///
     /// # Errors
     /// The first violation. The receiver is of no use afterwards.
@@ -178,6 +189,7 @@ impl Receiver {
         input: &'a mut Input<'_>,
         rules: &Rules,
         pool: &mut Pool,
+        deflate: &mut PerMessageDeflate,
     ) -> Result<Option<Item<'a>>, Violation> {
         if let Stage::Lent { message } = self.stage {
             self.take_back(message, pool);
@@ -186,14 +198,14 @@ impl Receiver {
             let (header, missing) = match self.stage {
                 Stage::Payload { header, missing } => (header, missing),
                 _ => {
-                    let Some(header) = self.header(input, rules.role)? else {
+                    let Some(header) = self.header(input, rules.role, deflate.is_on())? else {
                         return Ok(None);
                     };
                     let open = self.assembly.as_deref().filter(|a| a.kind.is_some());
                     admit(&header, open, rules)?;
                     let whole = header.len <= input.rest().len() as u64
                         && (header.opcode.is_control() || header.fin && open.is_none());
-                    if whole {
+                    if whole && !header.compressed {
                         // The cast is exact: the payload lies in memory.
                         return in_place(&header, input.take(header.len as usize)).map(Some);
                     }
@@ -204,7 +216,11 @@ impl Receiver {
             let available = usize::try_from(missing).unwrap_or(usize::MAX);
             let piece = input.take(available);
             let missing = missing.saturating_sub(piece.len() as u64);
-            let key = self.gather(&header, piece)?;
+            let last = header.fin && missing == 0;
+            let key = match self.inflating(&header) {
+                None => self.gather(&header, piece)?,
+                Some(_) => self.inflate(&header, piece, last, rules, pool, deflate)?,
+            };
             if missing > 0 {
                 self.stage = Stage::Payload {
                     header: Header { key, ..header },
@@ -221,9 +237,14 @@ impl Receiver {
 
     /// Completes a header from the input and from what waits of it.
     #[inline]
-    fn header(&mut self, input: &mut Input<'_>, role: Role) -> Result<Option<Header>, Violation> {
+    fn header(
+        &mut self,
+        input: &mut Input<'_>,
+        role: Role,
+        deflate: bool,
+    ) -> Result<Option<Header>, Violation> {
         if self.head_len == 0 {
-            match frame::decode(input.rest(), role)? {
+            match frame::decode_agreed(input.rest(), role, deflate)? {
                 Decoded::Complete(header, len) => {
                     input.take(len);
                     return Ok(Some(header));
@@ -232,7 +253,7 @@ impl Receiver {
                 Decoded::Incomplete(_) => {}
             }
         }
-        self.torn_header(input, role)
+        self.torn_header(input, role, deflate)
     }
 
     #[cold]
@@ -240,10 +261,12 @@ impl Receiver {
         &mut self,
         input: &mut Input<'_>,
         role: Role,
+        deflate: bool,
     ) -> Result<Option<Header>, Violation> {
         loop {
             let held = usize::from(self.head_len);
-            let needed = match frame::decode(self.head.get(..held).unwrap_or_default(), role)? {
+            let head = self.head.get(..held).unwrap_or_default();
+            let needed = match frame::decode_agreed(head, role, deflate)? {
                 Decoded::Complete(header, _) => {
                     self.head_len = 0;
                     return Ok(Some(header));
@@ -272,6 +295,45 @@ impl Receiver {
         if !header.opcode.is_control() {
             assembly.fragments = assembly.fragments.saturating_add(1);
         }
+        if header.compressed {
+            assembly.inflating = Some(Inflating::default());
+        }
+    }
+
+    /// The compressed message that this frame is a part of.
+    fn inflating(&mut self, header: &Header) -> Option<&mut Inflating> {
+        let assembly = self.assembly.as_deref_mut()?;
+        assembly
+            .inflating
+            .as_mut()
+            .filter(|_| !header.opcode.is_control())
+    }
+
+    /// Inflates a piece of payload; returns the key as the next piece needs it.
+    fn inflate(
+        &mut self,
+        header: &Header,
+        piece: &mut [u8],
+        last: bool,
+        rules: &Rules,
+        pool: &mut Pool,
+        deflate: &mut PerMessageDeflate,
+    ) -> Result<Option<[u8; 4]>, Violation> {
+        let key = header.key.map(|key| nvx::mask(piece, key));
+        if let Some(assembly) = self.assembly.as_deref_mut()
+            && let Some(inflating) = &mut assembly.inflating
+        {
+            let target = Target {
+                content: &mut assembly.content,
+                kind: assembly.kind.unwrap_or(Kind::Binary),
+                size_max: rules.message_size_max,
+            };
+            inflating.take(piece, last, target, deflate, pool.codecs())?;
+            if last {
+                assembly.inflating = None; // it has given back what it was lent
+            }
+        }
+        Ok(key)
     }
 
     /// Adds a piece of payload; returns the key as the next piece needs it.
@@ -340,7 +402,9 @@ fn admit(header: &Header, open: Option<&Assembly>, rules: &Rules) -> Result<(), 
         return Err(Violation::FrameTooBig);
     }
     let (before, fragments) = open.map_or((0, 0), |a| (a.content.len() as u64, a.fragments));
-    if before.saturating_add(header.len) > rules.message_size_max {
+    let compressed = header.compressed || open.is_some_and(|a| a.inflating.is_some());
+    // How long a compressed message is shows when it is inflated, not before.
+    if !compressed && before.saturating_add(header.len) > rules.message_size_max {
         return Err(Violation::MessageTooBig);
     }
     if fragments >= rules.fragments_max {
@@ -408,6 +472,7 @@ mod tests {
         let (head, len) = frame::encode(&Header {
             fin,
             opcode,
+            compressed: false,
             key: Some(key),
             len: payload.len() as u64,
         });
@@ -424,13 +489,14 @@ mod tests {
     ) -> (Vec<String>, Option<Violation>, usize) {
         let (mut receiver, mut pool) = (Receiver::default(), Pool::new());
         let rules = Rules::new(Role::Server, limits);
+        let mut off = PerMessageDeflate::default();
         let mut items = Vec::new();
         let mut taken = 0;
         for piece in octets.chunks(step.max(1)) {
             let mut piece = piece.to_vec();
             let mut input = Input::new(&mut piece);
             loop {
-                match receiver.next(&mut input, &rules, &mut pool) {
+                match receiver.next(&mut input, &rules, &mut pool, &mut off) {
                     Ok(None) => break,
                     Ok(Some(item)) => items.push(format!("{item:?}")),
                     Err(violation) => return (items, Some(violation), taken),
@@ -576,17 +642,21 @@ mod tests {
     fn an_idle_receiver_holds_nothing() {
         let (mut receiver, mut pool) = (Receiver::default(), Pool::new());
         let rules = Rules::new(Role::Server, &Limits::default());
+        let mut off = PerMessageDeflate::default();
         let mut octets = frame(false, Opcode::Text, b"one, ");
         octets.extend(frame(true, Opcode::Continuation, b"two"));
         let mut input = Input::new(&mut octets);
         assert!(
             receiver
-                .next(&mut input, &rules, &mut pool)
+                .next(&mut input, &rules, &mut pool, &mut off)
                 .unwrap()
                 .is_some()
         );
         assert!(receiver.held() > 0);
-        assert_eq!(receiver.next(&mut input, &rules, &mut pool), Ok(None));
+        assert_eq!(
+            receiver.next(&mut input, &rules, &mut pool, &mut off),
+            Ok(None)
+        );
         assert_eq!(receiver.held(), 0);
         assert!(pool.kept() > 0);
     }

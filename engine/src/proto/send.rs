@@ -9,7 +9,7 @@ use super::frame::{self, Header};
 use super::outbox::Outbox;
 use super::pool::Pool;
 use crate::close::CloseCode;
-use crate::message::{Message, Opcode, Role};
+use crate::message::{Kind, Message, Opcode, Role};
 
 /// Encodes one frame, final unless `fin` is false.
 #[inline]
@@ -21,13 +21,32 @@ pub(crate) fn frame(
     opcode: Opcode,
     payload: &[u8],
 ) {
+    let head = Head {
+        fin,
+        compressed: false,
+        opcode,
+    };
+    encode(outbox, pool, role, head, payload);
+}
+
+/// What a frame's first octet says.
+#[derive(Clone, Copy)]
+struct Head {
+    fin: bool,
+    compressed: bool,
+    opcode: Opcode,
+}
+
+#[inline]
+fn encode(outbox: &mut Outbox, pool: &mut Pool, role: Role, head: Head, payload: &[u8]) {
     let key = match role {
         Role::Server => None,
         Role::Client => Some(pool.mask_key()),
     };
     let (octets, len) = frame::encode(&Header {
-        fin,
-        opcode,
+        fin: head.fin,
+        opcode: head.opcode,
+        compressed: head.compressed,
         key,
         len: payload.len() as u64,
     });
@@ -54,6 +73,22 @@ pub(crate) fn message(outbox: &mut Outbox, pool: &mut Pool, role: Role, message:
         message.kind().into(),
         message.as_bytes(),
     );
+}
+
+/// Encodes a whole message that was compressed as one frame.
+pub(crate) fn compressed(
+    outbox: &mut Outbox,
+    pool: &mut Pool,
+    role: Role,
+    kind: Kind,
+    payload: &[u8],
+) {
+    let head = Head {
+        fin: true,
+        compressed: true,
+        opcode: kind.into(),
+    };
+    encode(outbox, pool, role, head, payload);
 }
 
 /// The longest reason of a Close frame: a control frame less the code.

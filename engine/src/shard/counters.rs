@@ -45,8 +45,8 @@ macro_rules! counters {
         impl Sub for Statistics {
             type Output = Self;
 
-            /// What was counted in between; `connected`, which is a level, becomes a difference
-            /// that may wrap.
+            /// What was counted in between; `connected` and the octets of compression, which are
+            /// levels, become differences that may wrap.
             fn sub(self, earlier: Self) -> Self {
                 Self { $($name: self.$name.wrapping_sub(earlier.$name),)* }
             }
@@ -87,6 +87,13 @@ counters! {
     panics,
     /// Failures to accept.
     accept_errors,
+    /// Octets that compression holds now: idle codecs, lent ones, the contexts of connections.
+    compression_held,
+    /// Octets that the contexts of open connections may come to hold; counts against
+    /// [`Compression::budget`](crate::Compression::budget).
+    compression_reserved,
+    /// Connections answered without context takeover because that budget was spent.
+    compression_declined,
 }
 
 impl Statistics {

@@ -20,6 +20,7 @@ mod cases;
 mod peer;
 mod target;
 
+mod deflate;
 mod floods;
 mod frames;
 mod handshake;

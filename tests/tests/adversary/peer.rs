@@ -2,7 +2,8 @@
 //!
 //! A [`Peer`] accepts nothing from the server that RFC 6455 does not allow a server to
 //! send: masked frames, reserved bits, lengths not in their shortest form, fragmented
-//! control frames are all failures of the check that meets them.
+//! control frames are all failures of the check that meets them. Reserved bits but one: where
+//! compression was agreed on, compressed messages come inflated.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -87,9 +88,14 @@ pub(crate) fn close_payload(code: u16, reason: &[u8]) -> Vec<u8> {
 
 /// A request that every WebSocket server accepts.
 pub(crate) fn request() -> Vec<u8> {
+    request_with("")
+}
+
+/// The same with more header fields, each with its line end.
+fn request_with(fields: &str) -> Vec<u8> {
     format!(
         "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{fields}\r\n"
     )
     .into_bytes()
 }
@@ -139,11 +145,14 @@ pub(crate) struct Peer {
     read: usize,
     /// Set while the server is in the middle of a fragmented message.
     message: Option<(u8, Vec<u8>)>,
+    /// Present where compression was agreed on; whether the server takes its context over.
+    inflate: Option<(zlib_rs::Inflate, bool)>,
 }
 
 /// One frame as it stood on the wire.
 struct Frame {
     fin: bool,
+    compressed: bool,
     opcode: u8,
     payload: Vec<u8>,
 }
@@ -169,6 +178,7 @@ impl Peer {
             inbox: Vec::new(),
             read: 0,
             message: None,
+            inflate: None,
         })
     }
 
@@ -187,6 +197,22 @@ impl Peer {
             return Ok(());
         }
         Err(format!("not upgraded: {:?}", head.lines().next()))
+    }
+
+    /// Upgrades with an offer of extensions; returns the answer.
+    pub(crate) fn upgrade_offering(&mut self, offer: &str) -> Result<String, String> {
+        self.send(&request_with(&format!(
+            "Sec-WebSocket-Extensions: {offer}\r\n"
+        )))?;
+        let head = self.head()?;
+        if !head.starts_with("HTTP/1.1 101 ") {
+            return Err(format!("not upgraded: {:?}", head.lines().next()));
+        }
+        if head.contains("\nSec-WebSocket-Extensions: permessage-deflate") {
+            let takeover = !head.contains("server_no_context_takeover");
+            self.inflate = Some((zlib_rs::Inflate::new(false, 15), takeover));
+        }
+        Ok(head)
     }
 
     pub(crate) fn stream(&self) -> &TcpStream {
@@ -321,7 +347,8 @@ impl Peer {
             return Ok(None);
         };
         let (opcode, fin) = (first & 0x0F, first & FIN != 0);
-        if first & 0x70 != 0 {
+        let compressed = first & 0x70 == 0x40 && self.inflate.is_some() && matches!(opcode, 1 | 2);
+        if first & 0x70 != 0 && !compressed {
             return Err(format!("the server set reserved bits: {first:#04x}"));
         }
         if second & 0x80 != 0 {
@@ -369,6 +396,7 @@ impl Peer {
         self.read += start + payload.len();
         Ok(Some(Frame {
             fin,
+            compressed,
             opcode,
             payload,
         }))
@@ -385,9 +413,16 @@ impl Peer {
         };
         let Frame {
             fin,
+            compressed,
             opcode,
             mut payload,
         } = frame;
+        if compressed {
+            if !fin {
+                return Err("a compressed message in fragments".into());
+            }
+            payload = self.inflated(&payload)?;
+        }
         let heard = match (opcode, self.message.take()) {
             (PING, message) => (Some(Heard::Ping(payload)), message),
             (PONG, message) => (Some(Heard::Pong(payload)), message),
@@ -428,6 +463,31 @@ impl Peer {
             ));
         }
         Ok(heard.0)
+    }
+
+    /// The text of a compressed message.
+    fn inflated(&mut self, payload: &[u8]) -> Result<Vec<u8>, String> {
+        let (stream, takeover) = self.inflate.as_mut().expect("it was agreed on");
+        if !*takeover {
+            stream.reset(false);
+        }
+        let input = [payload, &[0x00, 0x00, 0xFF, 0xFF]].concat();
+        let (mut rest, mut plain, mut block) = (&input[..], Vec::new(), vec![0; 64 << 10]);
+        loop {
+            let (taken, made) = (stream.total_in(), stream.total_out());
+            let status = stream
+                .decompress(rest, &mut block, zlib_rs::InflateFlush::SyncFlush)
+                .map_err(|error| format!("a message that does not inflate: {error:?}"))?;
+            rest = &rest[(stream.total_in() - taken) as usize..];
+            let made = (stream.total_out() - made) as usize;
+            plain.extend_from_slice(&block[..made]);
+            if status == zlib_rs::Status::StreamEnd {
+                return Err("a message with a final block".into());
+            }
+            if rest.is_empty() && made < block.len() {
+                return Ok(plain);
+            }
+        }
     }
 
     /// Reads more into the inbox; false at FIN.

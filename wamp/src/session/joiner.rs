@@ -7,7 +7,6 @@ use super::state::{Side, State, Verdict, verdict};
 use super::{Session, abort_for};
 use crate::auth::Credential;
 use crate::error::Violation;
-use crate::id::Id;
 use crate::message::{
     Abort, Authenticate, Challenge, Hello, HelloDetails, Message, Roles, Welcome,
 };
@@ -241,16 +240,5 @@ impl Joiner {
             .find(|credential| credential.method() == challenge.method)
             .ok_or(crate::auth::AuthError::NotOffered)?
             .answer(challenge)
-    }
-}
-
-/// The session a client got, and which it will use in what it sends.
-impl Joining {
-    /// The session's identifier, if it is open.
-    pub fn session_id(&self) -> Option<Id> {
-        match self {
-            Self::Joined(session, _) => Some(session.id()),
-            _ => None,
-        }
     }
 }

@@ -715,14 +715,20 @@ impl<'a> Fields<'a, '_> {
         let Some(octets) = octets else {
             return Ok(None);
         };
+        // In any other format a list stands around them: they may nest one level less, so that
+        // they can be forwarded in all.
+        let rules = &Rules {
+            depth_max: self.rules.depth().saturating_sub(1),
+            ..*self.rules
+        };
         let raw = match format {
-            Format::Json => check(&mut JsonReader::new(octets, self.rules)?, kind, wrong)?,
-            Format::Msgpack => check(&mut MsgpackReader::new(octets, self.rules), kind, wrong)?,
+            Format::Json => check(&mut JsonReader::new(octets, rules)?, kind, wrong)?,
+            Format::Msgpack => check(&mut MsgpackReader::new(octets, rules), kind, wrong)?,
             Format::Bjdata => {
-                let mut reader = UbjsonReader::new(octets, Dialect::Bjdata, self.rules);
+                let mut reader = UbjsonReader::new(octets, Dialect::Bjdata, rules);
                 check(&mut reader, kind, wrong)?
             }
-            _ => check(&mut CborReader::new(octets, self.rules), kind, wrong)?,
+            _ => check(&mut CborReader::new(octets, rules), kind, wrong)?,
         };
         Ok((!raw.empty).then_some(raw.bytes))
     }

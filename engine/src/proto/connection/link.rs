@@ -1,239 +1,25 @@
-//! A connection, composed: octets and ticks in, octets and events out.
+//! The half of a connection that sends: its state, what waits to leave, its deadlines.
 //!
-//! It comes in two halves that can be borrowed apart: what receives ([`Connection::next`]) and the
-//! [`Link`], which sends, keeps the [`State`] and knows the deadlines. So a handler that is lent a
-//! message, which lies in the receive buffer, can answer on the link in the same call.
+//! Knows what may be said when; knows nothing of how octets become messages.
 //!
-//! Methods are sorted: ask, tell (the program), hear (the driver), give (to the driver).
+//! Methods are sorted: ask, tell (the program), hear (the driver and the receiver), give (to the
+//! driver).
 
-use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::frame::CONTROL_LEN_MAX;
-use super::handshake::{self, HeadScanner, Parsed, Refusal, Request};
-use super::outbox::{Outbox, Slices};
-use super::pool::Pool;
-use super::prepared::Prepared;
-use super::recv::{Input, Item, Receiver, Rules};
-use super::send;
-use super::state::{End, State, Step};
+use super::Env;
 use crate::close::{Cause, CloseCode, CloseInfo, Side, Timeout};
 use crate::config::ProtocolConfig;
 use crate::error::{UseError, Violation};
 use crate::message::{Kind, Message, Opcode, Role};
+use crate::proto::deflate::PerMessageDeflate;
+use crate::proto::frame::CONTROL_LEN_MAX;
+use crate::proto::handshake::{self, Refusal, Request};
+use crate::proto::outbox::{Outbox, Slices};
+use crate::proto::prepared::{Batch, Prepared};
+use crate::proto::send;
+use crate::proto::state::{End, State, Step};
 use crate::tick::Tick;
-
-/// What a connection needs from around it for the length of a call.
-#[derive(Debug)]
-pub struct Env<'e> {
-    /// The configuration in force.
-    pub config: &'e ProtocolConfig,
-    /// Spare buffers and randomness.
-    pub pool: &'e mut Pool,
-    /// The moment of this turn.
-    pub now: Tick,
-}
-
-/// What a connection has to tell.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// An opening handshake that keeps every rule. Answer with [`Link::accept`] or
-    /// [`Link::deny`].
-    Request(Request<'a>),
-    /// A whole message.
-    Message(Message<'a>),
-    /// A ping; its pong waits to leave already.
-    Ping(&'a [u8]),
-    /// A pong, asked for or not.
-    Pong(&'a [u8]),
-    /// The peer's Close frame, which is answered already; nothing more will come.
-    Closing(Option<CloseCode>, &'a str),
-    /// The peer broke a rule and is told so; nothing more will come.
-    Failed(Violation),
-}
-
-/// One WebSocket connection, without its socket.
-#[derive(Debug)]
-pub struct Connection {
-    receiver: Receiver,
-    opening: Option<Box<Opening>>,
-    link: Link,
-}
-
-/// A head that came in pieces.
-#[derive(Debug)]
-struct Opening {
-    scanner: HeadScanner,
-    head: Vec<u8>,
-}
-
-impl Connection {
-    /// A server's connection that was just accepted. `jitter` spreads its pings; any number does.
-    #[must_use]
-    pub fn server(now: Tick, jitter: u8) -> Self {
-        Self::new(Role::Server, State::Opening, now, jitter)
-    }
-
-    /// A connection whose opening handshake is over, done by somebody else.
-    #[must_use]
-    pub fn opened(role: Role, now: Tick, jitter: u8) -> Self {
-        Self::new(role, State::Open, now, jitter)
-    }
-
-    fn new(role: Role, state: State, now: Tick, jitter: u8) -> Self {
-        let link = Link {
-            outbox: Outbox::default(),
-            ending: None,
-            since: now,
-            heard: now,
-            talked: now,
-            pinged: None,
-            stalled: None,
-            late_ping: None,
-            role,
-            state,
-            jitter,
-            congested: false,
-            owes_writable: false,
-            hurry: true,
-        };
-        Self {
-            receiver: Receiver::default(),
-            opening: None,
-            link,
-        }
-    }
-
-    /// The half that sends.
-    #[must_use]
-    pub fn link(&self) -> &Link {
-        &self.link
-    }
-
-    /// The half that sends, to tell it something.
-    pub fn link_mut(&mut self) -> &mut Link {
-        &mut self.link
-    }
-
-    /// Octets held for what is torn: of the head, of messages.
-    #[must_use]
-    pub fn held(&self) -> usize {
-        self.receiver.held()
-            + self
-                .opening
-                .as_ref()
-                .map_or(0, |opening| opening.head.capacity())
-    }
-
-    /// Takes from `input` up to the next event, and returns it beside the link to answer on; none
-    /// when all of the input was taken. Pings, closing handshakes and violations are answered on
-    /// the way.
-    pub fn next<'a>(
-        &'a mut self,
-        input: &'a mut Input<'_>,
-        env: &mut Env<'_>,
-    ) -> Option<(Event<'a>, &'a mut Link)> {
-        let Self {
-            receiver,
-            opening,
-            link,
-        } = self;
-        if link.state == State::Opening {
-            return next_request(opening, link, input, env);
-        }
-        *opening = None;
-        if !link.state.hears() {
-            input.discard();
-            receiver.clear(env.pool);
-            return None;
-        }
-        let rules = Rules::new(link.role, &env.config.limits);
-        let event = match receiver.next(input, &rules, env.pool) {
-            Ok(None) => return None,
-            Ok(Some(Item::Message(message))) => {
-                link.talked = env.now;
-                Event::Message(message)
-            }
-            Ok(Some(Item::Ping(payload))) => {
-                link.answer_ping(payload, env);
-                Event::Ping(payload)
-            }
-            Ok(Some(Item::Pong(payload))) => Event::Pong(payload),
-            Ok(Some(Item::Close(code, reason))) => {
-                link.peer_closed(code, reason, env);
-                Event::Closing(code, reason)
-            }
-            Err(violation) => {
-                link.violated(violation, env);
-                Event::Failed(violation)
-            }
-        };
-        Some((event, link))
-    }
-
-    /// The transport is gone: gives back all buffers, and how it ended if it ever was open.
-    pub fn finish(&mut self, pool: &mut Pool) -> CloseInfo {
-        self.receiver.clear(pool);
-        self.opening = None;
-        self.link.outbox.clear(pool);
-        self.link.state = State::Ended;
-        self.link.close_info()
-    }
-}
-
-/// The opening handshake of a server (RFC 6455 section 4.2).
-fn next_request<'a>(
-    opening: &'a mut Option<Box<Opening>>,
-    link: &'a mut Link,
-    input: &'a mut Input<'_>,
-    env: &mut Env<'_>,
-) -> Option<(Event<'a>, &'a mut Link)> {
-    let len_max = env.config.limits.head_size_max;
-    let mut scanner = HeadScanner::request();
-    let whole = match opening.as_deref_mut() {
-        None => scanner.find_end(input.rest(), len_max),
-        Some(torn) => {
-            torn.head.extend_from_slice(input.rest());
-            torn.scanner.find_end(&torn.head, len_max)
-        }
-    };
-    let end = match whole {
-        Ok(Some(end)) => end,
-        Ok(None) => {
-            if opening.is_none() && !input.rest().is_empty() {
-                *opening = Some(Box::new(Opening {
-                    scanner,
-                    head: input.rest().to_vec(),
-                }));
-            }
-            input.discard();
-            return None;
-        }
-        Err(error) => {
-            link.refuse(error.into(), env);
-            input.discard();
-            return None;
-        }
-    };
-    let head: &[u8] = match opening.as_deref() {
-        None => input.take_all(),
-        Some(torn) => {
-            input.discard();
-            &torn.head
-        }
-    };
-    let (head, early) = head.split_at_checked(end).unwrap_or((head, &[]));
-    let refusal = match handshake::parse_request(head, &env.config.request) {
-        // Octets of a client that did not wait for its answer are not a WebSocket client's: an
-        // intermediary may have taken them for something else (RFC 9931).
-        Ok(Parsed::Upgrade(_)) if !early.is_empty() => Refusal::EarlyData,
-        Ok(Parsed::Upgrade(request)) => return Some((Event::Request(request), link)),
-        Ok(Parsed::Plain(_)) => Refusal::UpgradeRequired(env.config.request.versions),
-        Err(refusal) => refusal,
-    };
-    link.refuse(refusal, env);
-    None
-}
 
 /// What became of a message that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -269,7 +55,9 @@ pub struct Answer {
 /// The half of a connection that sends, its state and its deadlines.
 #[derive(Debug)]
 pub struct Link {
-    outbox: Outbox,
+    pub(super) outbox: Outbox,
+    /// What was agreed on about compression, and what is kept for it, both ways.
+    pub(super) deflate: PerMessageDeflate,
     /// How the closing began; the rest is filled in as it goes on.
     ending: Option<Box<Ending>>,
     /// When the state was entered.
@@ -277,7 +65,7 @@ pub struct Link {
     /// When octets last came.
     heard: Tick,
     /// When a message last came or went.
-    talked: Tick,
+    pub(super) talked: Tick,
     /// When a ping of ours left that nothing has come after.
     pinged: Option<Tick>,
     /// Since when what waits has not moved.
@@ -286,7 +74,7 @@ pub struct Link {
     /// section 5.5.3), so that pings never make more than one pong wait.
     late_ping: Option<Box<[u8]>>,
     role: Role,
-    state: State,
+    pub(super) state: State,
     jitter: u8,
     /// More than the high mark waits, or did and not yet less than the low one.
     congested: bool,
@@ -302,6 +90,28 @@ struct Ending {
     cause: Cause,
     sent: bool,
     received: Option<(Option<CloseCode>, String)>,
+}
+
+impl Link {
+    pub(super) fn new(role: Role, state: State, now: Tick, jitter: u8) -> Self {
+        Self {
+            outbox: Outbox::default(),
+            deflate: PerMessageDeflate::default(),
+            ending: None,
+            since: now,
+            heard: now,
+            talked: now,
+            pinged: None,
+            stalled: None,
+            late_ping: None,
+            role,
+            state,
+            jitter,
+            congested: false,
+            owes_writable: false,
+            hurry: true,
+        }
+    }
 }
 
 // Ask.
@@ -323,6 +133,12 @@ impl Link {
     #[must_use]
     pub fn role(&self) -> Role {
         self.role
+    }
+
+    /// What was agreed on about compression.
+    #[must_use]
+    pub fn compression(&self) -> &PerMessageDeflate {
+        &self.deflate
     }
 
     /// The next moment at which [`tick`](Self::tick) has something to do.
@@ -360,7 +176,7 @@ impl Link {
         })
     }
 
-    fn close_info(&mut self) -> CloseInfo {
+    pub(super) fn close_info(&mut self) -> CloseInfo {
         let Ending {
             by,
             cause,
@@ -392,9 +208,21 @@ impl Link {
 
 // Tell: what the program asks for.
 impl Link {
-    /// Sends a message in one frame.
+    /// Sends a message in one frame, compressed if that was agreed on and is worth it.
     #[inline]
     pub fn send(&mut self, message: Message<'_>, env: &mut Env<'_>) -> Sent {
+        if self.state != State::Open || self.outbox.len() > env.config.limits.outbound_max {
+            return Sent::Dropped;
+        }
+        self.talked = env.now;
+        if !self.deflate.is_on() || !self.send_deflated(message.kind(), message.as_bytes(), env) {
+            send::message(&mut self.outbox, env.pool, self.role, message);
+        }
+        self.sent_or_buffered(env)
+    }
+
+    /// Sends a message in one frame, as it is.
+    pub fn send_uncompressed(&mut self, message: Message<'_>, env: &mut Env<'_>) -> Sent {
         if self.state != State::Open || self.outbox.len() > env.config.limits.outbound_max {
             return Sent::Dropped;
         }
@@ -409,25 +237,72 @@ impl Link {
             return Sent::Dropped;
         }
         self.talked = env.now;
+        let payload = prepared.payload();
         match self.role {
-            Role::Server => self.outbox.append_shared(env.pool, prepared.frame()),
-            Role::Client => {
-                let opcode = match prepared.kind() {
-                    Kind::Text => Opcode::Text,
-                    Kind::Binary => Opcode::Binary,
+            Role::Server => {
+                let config = &env.config.compression;
+                let window = self.deflate.prepared_window(payload.len(), config);
+                let deflated = match window {
+                    Some(bits) => prepared.deflated(bits, config, env.pool.codecs()),
+                    None => None,
                 };
-                let payload = prepared.payload();
-                send::frame(&mut self.outbox, env.pool, self.role, true, opcode, payload);
+                match deflated {
+                    Some(frame) => {
+                        self.outbox.append_shared(env.pool, frame);
+                        self.deflate
+                            .sent_prepared(payload, config, env.pool.codecs());
+                    }
+                    None => self.outbox.append_shared(env.pool, prepared.frame()),
+                }
+            }
+            // A client masks each copy anew, so that there is nothing to share.
+            Role::Client => {
+                let kind = prepared.kind();
+                let deflates = self.deflate.is_on() && prepared.may_compress();
+                if !deflates || !self.send_deflated(kind, payload, env) {
+                    let opcode = kind.into();
+                    send::frame(&mut self.outbox, env.pool, self.role, true, opcode, payload);
+                }
             }
         }
         self.sent_or_buffered(env)
     }
 
-    /// Sends frames that were encoded before, for a server's connection.
-    pub(crate) fn send_frames(&mut self, frames: &Bytes, env: &mut Env<'_>) {
+    /// Sends messages that were encoded before, for a server's connection.
+    pub(crate) fn send_batch(&mut self, batch: &mut Batch, env: &mut Env<'_>) {
         debug_assert!(self.role == Role::Server && self.state == State::Open);
         self.talked = env.now;
-        self.outbox.append_shared(env.pool, frames);
+        let Some(agreed) = self.deflate.agreed() else {
+            self.outbox.append_shared(env.pool, batch.plain());
+            return;
+        };
+        let config = &env.config.compression;
+        let bits = agreed.send.window_bits;
+        let frames = batch.deflated(bits, config, env.pool.codecs()).clone();
+        self.outbox.append_shared(env.pool, &frames);
+        if agreed.send.takeover {
+            let codecs = env.pool.codecs();
+            for message in batch.messages() {
+                if message.deflated(bits, config, codecs).is_some() {
+                    self.deflate
+                        .sent_prepared(message.payload(), config, codecs);
+                }
+            }
+        }
+    }
+
+    /// Sends a message compressed; `false` when it shall be sent as it is.
+    fn send_deflated(&mut self, kind: Kind, payload: &[u8], env: &mut Env<'_>) -> bool {
+        let codecs = env.pool.codecs();
+        let mut out = codecs.out();
+        let deflated = self
+            .deflate
+            .deflate(payload, &env.config.compression, codecs, &mut out);
+        if deflated {
+            send::compressed(&mut self.outbox, env.pool, self.role, kind, &out);
+        }
+        env.pool.codecs().keep_out(out);
+        deflated
     }
 
     /// Sends a ping with up to 125 octets.
@@ -500,20 +375,27 @@ impl Link {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
+        let config = &env.config.compression;
+        let (mut deflate, extensions) =
+            PerMessageDeflate::answer(request, config, env.pool.codecs()).unzip();
         let written = handshake::write_accept(
             &mut response,
             request.key(),
             answer.subprotocol.as_deref(),
-            None,
+            extensions.as_deref(),
             &headers,
             env.config.server_name.as_deref(),
         );
         if let Err(error) = written {
+            if let Some(deflate) = &mut deflate {
+                deflate.clear(env.pool.codecs());
+            }
             self.refuse(Refusal::Internal, env);
             return Err(error);
         }
         self.outbox
             .append(env.pool, |block| block.extend_from_slice(&response));
+        self.deflate = deflate.unwrap_or_default();
         self.step(Step::Accept, env.now);
         Ok(())
     }
@@ -714,7 +596,7 @@ impl Link {
 
     /// Answers at once while the transport takes what we send. A peer that does not take it is
     /// answered once, when it does, and not read from until then.
-    fn answer_ping(&mut self, payload: &[u8], env: &mut Env<'_>) {
+    pub(super) fn answer_ping(&mut self, payload: &[u8], env: &mut Env<'_>) {
         if self.state != State::Open {
             return;
         }
@@ -733,7 +615,7 @@ impl Link {
     }
 
     /// The peer's Close frame (RFC 6455 section 5.5.1): answered, unless it was the answer.
-    fn peer_closed(&mut self, code: Option<CloseCode>, reason: &str, env: &mut Env<'_>) {
+    pub(super) fn peer_closed(&mut self, code: Option<CloseCode>, reason: &str, env: &mut Env<'_>) {
         let answer = self.state == State::Open;
         if answer {
             let (code, reason) = match code {
@@ -772,7 +654,7 @@ impl Link {
         }
     }
 
-    fn violated(&mut self, violation: Violation, env: &mut Env<'_>) {
+    pub(super) fn violated(&mut self, violation: Violation, env: &mut Env<'_>) {
         let cause = Cause::Violation(violation);
         if env.config.fail_by_drop {
             self.begin_ending(Side::Local, cause);
