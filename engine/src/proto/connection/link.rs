@@ -719,6 +719,7 @@ impl Link {
             if waiting <= config.limits.outbound_low && self.late_ping.is_none() {
                 self.congested = false;
                 self.heard = now; // silence while we did not listen was none
+                self.pinged = self.pinged.map(|_| now); // nor did the peer get to answer
                 self.hurry = true;
             }
         } else if waiting > config.limits.outbound_high || self.late_ping.is_some() {
