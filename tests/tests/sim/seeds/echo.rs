@@ -94,9 +94,11 @@ pub(super) fn run(seed: u64) -> Result<Tally, String> {
     }
     rest(&mut world, &mut peers)?;
     if scripts.iter().any(|script| script.ending == Ending::Vanish) {
-        // A ping within 20 s and no answer for 20 s more: whoever vanished is found out.
-        silence(&mut world, &mut peers)?;
-        silence(&mut world, &mut peers)?;
+        // A ping within 20 s and no answer for 20 s more; or, when it was not even read from any
+        // more, a minute in which it took nothing: whoever vanished is found out.
+        for _ in 0..3 {
+            silence(&mut world, &mut peers)?;
+        }
         rest(&mut world, &mut peers)?;
     }
     for (peer, script) in peers.iter().zip(&scripts) {
