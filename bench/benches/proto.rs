@@ -8,8 +8,7 @@ fn proto(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(path.unit);
         group.throughput(Throughput::Elements(path.units));
         group.bench_function(path.name, |bencher| {
-            let mut run = path.runner();
-            bencher.iter(|| run());
+            bencher.iter(path.runner());
         });
         group.finish();
     }
