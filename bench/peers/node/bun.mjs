@@ -1,6 +1,8 @@
-// An echo server on Bun: one process, no compression. Arguments: host, port.
-const [hostname, port] = process.argv.slice(2);
-Bun.serve({
+// An echo server on Bun: one process, no compression. Arguments: host, port, and `broadcast` to send
+// every message to everyone instead.
+const [hostname, port, mode] = process.argv.slice(2);
+const everyone = "everyone";
+const server = Bun.serve({
   hostname,
   port: Number(port),
   fetch(request, server) {
@@ -10,8 +12,12 @@ Bun.serve({
     perMessageDeflate: false,
     maxPayloadLength: 64 << 20,
     backpressureLimit: 256 << 20,
+    open(socket) {
+      if (mode === "broadcast") socket.subscribe(everyone);
+    },
     message(socket, message) {
-      socket.send(message);
+      if (mode === "broadcast") server.publish(everyone, message);
+      else socket.send(message);
     },
   },
 });
