@@ -79,7 +79,7 @@ fn context_is_taken_over_where_that_was_agreed_on_and_nowhere_else() {
 fn a_final_block_ends_nothing_but_itself() {
     // Between ordinary messages that refer to one another and to it; in the middle of a message;
     // several in one; without the octet that should follow it.
-    let middle = [&FINAL[..7], &HELLO[..]].concat();
+    let middle = [&FINAL[..7], HELLO].concat();
     let several = [&FINAL[..7], &FINAL[..7], FINAL].concat();
     let octets = [
         frame(0xC1, HELLO),
