@@ -99,6 +99,7 @@ fn decode_header() -> Box<dyn FnMut()> {
 fn encode_header() -> Box<dyn FnMut()> {
     let header = Header {
         fin: true,
+        compressed: false,
         opcode: Opcode::Binary,
         key: None,
         len: 16,
@@ -113,6 +114,7 @@ fn masked_frame(opcode: Opcode, len: usize) -> Vec<u8> {
     let key = [0x37, 0xFA, 0x21, 0x3D];
     let header = Header {
         fin: true,
+        compressed: false,
         opcode,
         key: Some(key),
         len: len as u64,
