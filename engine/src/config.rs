@@ -266,7 +266,8 @@ pub enum Placement {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum DriverChoice {
-    /// epoll, until both drivers have been measured over the whole range of loads.
+    /// epoll: io_uring measured a little better for small messages, worse for larger ones (see
+    /// `bench/README.md`).
     #[default]
     Auto,
     /// Readiness events by epoll.
