@@ -269,6 +269,7 @@ impl Link {
     }
 
     /// Sends messages that were encoded before, for a server's connection.
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code))] // shards call it
     pub(crate) fn send_batch(&mut self, batch: &mut Batch, env: &mut Env<'_>) {
         debug_assert!(self.role == Role::Server && self.state == State::Open);
         self.talked = env.now;
