@@ -173,9 +173,9 @@ fn config(random: &mut Random) -> ServerConfigBuilder {
             limits.outbound_max = 1 << 20;
         })
         .timeouts(|timeouts| {
-            timeouts.closing = Duration::from_secs(120);
-            timeouts.linger = Duration::from_secs(120);
-            timeouts.opening = Duration::from_secs(120);
+            timeouts.closing = Duration::from_secs(60);
+            timeouts.linger = Duration::from_secs(60);
+            timeouts.opening = Duration::from_secs(60);
         })
 }
 

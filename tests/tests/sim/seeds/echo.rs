@@ -95,7 +95,7 @@ pub(super) fn run(seed: u64) -> Result<Tally, String> {
     rest(&mut world, &mut peers)?;
     if scripts.iter().any(|script| script.ending == Ending::Vanish) {
         // A ping within 20 s and no answer for 20 s more; or, when it was not even read from any
-        // more, a minute in which it took nothing: whoever vanished is found out.
+        // more, or is ending, a minute: whoever vanished is found out.
         for _ in 0..3 {
             silence(&mut world, &mut peers)?;
         }
