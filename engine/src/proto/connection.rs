@@ -13,7 +13,9 @@ use super::frame::CONTROL_LEN_MAX;
 use super::handshake::{self, HeadScanner, Parsed, Refusal, Request};
 use super::outbox::{Outbox, Slices};
 use super::pool::Pool;
-use super::prepared::{Batch, Prepared};
+#[cfg(any(test, feature = "runtime"))]
+use super::prepared::Batch;
+use super::prepared::Prepared;
 use super::recv::{Input, Item, Receiver, Rules};
 use super::send;
 use super::state::{End, State, Step};
@@ -471,6 +473,7 @@ impl Link {
     }
 
     /// Sends messages that were encoded before, for a server's connection.
+    #[cfg(any(test, feature = "runtime"))]
     pub(crate) fn send_batch(&mut self, batch: &mut Batch, env: &mut Env<'_>) {
         debug_assert!(self.role == Role::Server && self.state == State::Open);
         self.talked = env.now;
