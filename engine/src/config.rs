@@ -340,6 +340,12 @@ impl ServerConfig {
         }
     }
 
+    /// The part that the protocol core works by, for programs that bring their own transport.
+    #[must_use]
+    pub fn protocol(&self) -> &ProtocolConfig {
+        &self.protocol
+    }
+
     /// The limits in force.
     #[must_use]
     pub fn limits(&self) -> &Limits {

@@ -4,6 +4,8 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+#[cfg(any(test, feature = "runtime"))]
+use smallvec::SmallVec;
 
 use super::deflate::codecs::{Codecs, WINDOWS};
 use super::deflate::deflate_prepared;
@@ -140,6 +142,7 @@ fn framed(kind: Kind, compressed: bool, payload: &[u8]) -> (Bytes, u8) {
 }
 
 /// Prepared messages that go to the same connections, one after the other, in one piece.
+#[cfg(any(test, feature = "runtime"))] // shards broadcast; the protocol core alone does not
 #[derive(Debug)]
 pub(crate) struct Batch {
     messages: Vec<Prepared>,
@@ -148,6 +151,7 @@ pub(crate) struct Batch {
     deflated: [Option<Bytes>; WINDOWS],
 }
 
+#[cfg(any(test, feature = "runtime"))]
 impl Batch {
     /// `compression` says whether any connection may have agreed on it.
     pub(crate) fn new(messages: Vec<Prepared>, compression: bool) -> Self {
@@ -192,17 +196,15 @@ impl Batch {
 }
 
 /// Frames one behind the other; a single one is shared, not copied.
+#[cfg(any(test, feature = "runtime"))]
 fn join<'a>(frames: impl Iterator<Item = &'a Bytes>) -> Bytes {
-    let mut frames = frames;
-    let Some(first) = frames.next() else {
-        return Bytes::new();
-    };
-    let Some(second) = frames.next() else {
-        return first.clone();
-    };
-    let mut joined = Vec::with_capacity(4 * (first.len() + second.len()));
-    joined.extend_from_slice(first);
-    joined.extend_from_slice(second);
-    frames.for_each(|frame| joined.extend_from_slice(frame));
+    let frames: SmallVec<[&Bytes; 16]> = frames.collect();
+    if let [single] = frames.as_slice() {
+        return Bytes::clone(single);
+    }
+    let mut joined = Vec::with_capacity(frames.iter().map(|frame| frame.len()).sum());
+    for frame in frames {
+        joined.extend_from_slice(frame);
+    }
     joined.into()
 }

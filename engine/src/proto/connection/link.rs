@@ -16,7 +16,9 @@ use crate::proto::deflate::PerMessageDeflate;
 use crate::proto::frame::CONTROL_LEN_MAX;
 use crate::proto::handshake::{self, Refusal, Request};
 use crate::proto::outbox::{Outbox, Slices};
-use crate::proto::prepared::{Batch, Prepared};
+#[cfg(any(test, feature = "runtime"))]
+use crate::proto::prepared::Batch;
+use crate::proto::prepared::Prepared;
 use crate::proto::send;
 use crate::proto::state::{End, State, Step};
 use crate::tick::Tick;
@@ -269,7 +271,7 @@ impl Link {
     }
 
     /// Sends messages that were encoded before, for a server's connection.
-    #[cfg_attr(not(feature = "runtime"), allow(dead_code))] // shards call it
+    #[cfg(any(test, feature = "runtime"))]
     pub(crate) fn send_batch(&mut self, batch: &mut Batch, env: &mut Env<'_>) {
         debug_assert!(self.role == Role::Server && self.state == State::Open);
         self.talked = env.now;
