@@ -82,7 +82,7 @@ pub struct CommonArguments {
 /// Options of `load echo`.
 #[derive(Debug, Clone, Args)]
 pub struct EchoArguments {
-    /// ws://HOST[:PORT][/PATH], ws+unix:/SOCKET[:/PATH], or tcp://HOST:PORT for a raw echo
+    /// `ws://HOST[:PORT][/PATH]`, `ws+unix:/SOCKET[:/PATH]`, or `tcp://HOST:PORT` for a raw echo
     /// without WebSocket
     pub uri: String,
     /// Connections in all
@@ -125,7 +125,7 @@ pub struct EchoArguments {
 /// Options of `load broadcast`.
 #[derive(Debug, Clone, Args)]
 pub struct BroadcastArguments {
-    /// ws://HOST[:PORT][/PATH], ws+unix:/SOCKET[:/PATH], or tcp://HOST:PORT without WebSocket
+    /// `ws://HOST[:PORT][/PATH]`, `ws+unix:/SOCKET[:/PATH]`, or `tcp://HOST:PORT` without WebSocket
     pub uri: String,
     /// Connections that receive; one more sends
     #[arg(long, short = 'c', default_value_t = 1000, value_parser = positive)]
@@ -160,7 +160,7 @@ pub struct BroadcastArguments {
 /// Options of `load connect`.
 #[derive(Debug, Clone, Args)]
 pub struct ConnectArguments {
-    /// ws://HOST[:PORT][/PATH], ws+unix:/SOCKET[:/PATH], or tcp://HOST:PORT without WebSocket
+    /// `ws://HOST[:PORT][/PATH]`, `ws+unix:/SOCKET[:/PATH]`, or `tcp://HOST:PORT` without WebSocket
     pub uri: String,
     /// Connections in all; more than 28,000 need several --sources
     #[arg(long, short, default_value_t = 10_000, value_parser = positive)]

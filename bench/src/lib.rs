@@ -1,7 +1,9 @@
 //! Load driver, scenarios and benches of Wirebahn.
 //!
 //! [`load`] drives WebSocket servers, any of them, and checks what they answer; [`measure`] asks
-//! the kernel what they used for it; [`cli`] is the command line of both.
+//! the kernel what they used for it; [`play`] plays scenarios against several servers, [`raw`]
+//! among them as the limit; [`hot`] has the paths that criterion and callgrind watch; [`cli`] is
+//! the command line of the load driver.
 //!
 //! ```no_run
 //! use wirebahn_bench::load::{EchoPlan, Target};
@@ -16,6 +18,7 @@
 //! ```
 
 pub mod cli;
+pub mod hot;
 pub mod load;
 pub mod measure;
 pub mod play;

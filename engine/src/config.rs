@@ -267,7 +267,8 @@ pub enum Placement {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum DriverChoice {
-    /// The one that measures better on most machines and loads; today epoll.
+    /// epoll: io_uring measured a little better for small messages, worse for larger ones (see
+    /// `bench/README.md`).
     #[default]
     Auto,
     /// Readiness events by epoll.

@@ -30,9 +30,9 @@
 //!
 //! # Time
 //!
-//! The world goes in [steps](World::step): a shard has a turn, or some octets travel on, or the
-//! clock is moved to the next moment at which something happens. A shard that waits has a turn
-//! only when it has an event, was woken, or waited long enough; so a wake-up that was forgotten
+//! The world goes in [steps](World::step): a shard has half a turn (it begins to wait, or it ends
+//! that and deals with what came), or some octets travel on, or the clock is moved to the next
+//! moment at which something happens. A shard that waits goes on only when it has an event, was woken, or waited long enough; so a wake-up that was forgotten
 //! shows, as a message that does not arrive.
 
 use std::cell::RefCell;
@@ -137,7 +137,7 @@ pub enum Trouble {
 /// What a step was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// This shard had a turn.
+    /// This shard had half a turn.
     Turn(usize),
     /// Something travelled on.
     Carried,
@@ -160,6 +160,9 @@ struct Worker<H: Handler> {
     driver: Readiness<Simulated>,
     shard: Shard<H>,
     bell: Arc<Bell>,
+    /// It waits. If not, it has had its turn and is about to: what others do meanwhile is what a
+    /// wake-up can be lost over.
+    waits: bool,
     /// How long it said it would wait, and since when it does.
     timeout: Option<Duration>,
     since: Duration,
@@ -181,13 +184,17 @@ impl<H: Handler> Worker<H> {
     /// Whether something has come that ends its wait.
     fn is_called(&self, network: &Network, index: usize) -> bool {
         !self.ended
-            && (self.bell.is_rung() || network.has_events(index) || self.wakes_at() <= network.now)
+            && (!self.waits
+                || self.bell.is_rung()
+                || network.has_events(index)
+                || self.wakes_at() <= network.now)
     }
 
     fn lie_down(&mut self, now: Duration) {
         let wait = self.shard.wait(self.driver.now());
         self.timeout = self.driver.lie_down(wait, &mut self.shard);
         self.since = now;
+        self.waits = true;
     }
 }
 
@@ -211,19 +218,18 @@ impl<H: Handler> World<H> {
                 let number = u16::try_from(index).unwrap_or(u16::MAX);
                 hub.inbox(number).set_waker(Arc::clone(&bell) as _);
                 let kernel = Simulated::new(Rc::clone(&network), index, Arc::clone(&bell));
-                let mut worker = Worker {
+                Worker {
                     driver: Readiness::new(kernel, setup.receive_len.max(1)),
                     shard: Shard::new(number, make(index), Arc::clone(&protocol), Arc::clone(&hub)),
                     bell,
+                    waits: false,
                     timeout: None,
                     since: Duration::ZERO,
                     late_until: Duration::ZERO,
                     ended: false,
                     idle_turns: 0,
                     active_at: Duration::ZERO,
-                };
-                worker.lie_down(Duration::ZERO);
-                worker
+                }
             })
             .collect();
         Self {
@@ -392,6 +398,12 @@ impl<H: Handler> World<H> {
     }
 
     fn turn(&mut self, index: usize) -> Result<(), Trouble> {
+        let worker = &mut self.workers[index];
+        if !worker.waits {
+            worker.lie_down(self.network.borrow().now);
+            return Ok(());
+        }
+        worker.waits = false;
         let (before, muffled, late_until) = {
             let mut network = self.network.borrow_mut();
             let late_until = if network.strikes(Fault::LateShard) {
@@ -423,7 +435,6 @@ impl<H: Handler> World<H> {
             worker.ended = true;
             return Ok(());
         }
-        worker.lie_down(now);
         if activity != before {
             worker.idle_turns = 0;
             worker.active_at = now;

@@ -21,6 +21,8 @@ pub struct Peer {
     closed: Option<Option<(u16, String)>>,
     ended: Option<Ended>,
     mute: bool,
+    /// It did not keep its own promise to read, so the server may end in the middle of anything.
+    vanished: bool,
 }
 
 /// A message that was sent.
@@ -52,6 +54,7 @@ impl Peer {
             closed: None,
             ended: None,
             mute: false,
+            vanished: false,
         }
     }
 
@@ -137,6 +140,20 @@ impl Peer {
         self.client.leave();
     }
 
+    /// Is there no more: nothing goes and nothing is taken, until [`reappear`](Self::reappear).
+    pub fn vanish(&mut self) {
+        self.mute = true;
+        self.vanished = true;
+        self.client.hold(true);
+        self.client.stall(true);
+    }
+
+    /// Is there again, to find that all is over.
+    pub fn reappear(&mut self) {
+        self.client.hold(false);
+        self.client.stall(false);
+    }
+
     /// Resets the transport.
     pub fn reset(&mut self) {
         self.mute = true;
@@ -188,7 +205,9 @@ impl Peer {
         self.ended = ended;
         match ended {
             Some(Ended::Fin) => {
-                self.reader.end()?;
+                if !self.vanished {
+                    self.reader.end()?;
+                }
                 self.shut();
             }
             Some(_) => self.mute = true,

@@ -3,11 +3,11 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use wirebahn::{Context, Message, Server, ServerConfig, handler_fn};
+use wirebahn_tests::open;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
@@ -152,24 +152,7 @@ fn a_steady_echo_allocates_nothing() {
             })
         })
         .expect("the server starts");
-    let mut stream = TcpStream::connect(server.local_addr()).expect("it accepts");
-    stream.set_nodelay(true).expect("a socket option");
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .expect("a socket option");
-    stream
-        .write_all(
-            b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-        )
-        .expect("the request is taken");
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut octet = [0];
-        stream.read_exact(&mut octet).expect("the answer");
-        head.push(octet[0]);
-    }
-    assert!(head.starts_with(b"HTTP/1.1 101 "));
+    let (mut stream, _) = open(server.local_addr());
 
     let starting = ALLOCATIONS.load(Ordering::Relaxed);
     assert!(

@@ -13,7 +13,8 @@ use wirebahn::{
     CloseInfo, ConnectionId, Context, Decision, Handler, Message, Request, Server, ServerConfig,
     SlowPolicy, Statistics,
 };
-use wirebahn_tests::wire::{Reader, Said, frame};
+use wirebahn_tests::open;
+use wirebahn_tests::wire::{Said, frame};
 
 /// Detects a hang, nothing else: machines are busy.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -70,32 +71,6 @@ fn serve(policy: SlowPolicy) -> (Server, Arc<Mutex<Vec<CloseInfo>>>) {
     (server, closed)
 }
 
-/// An open connection, and a reader that has seen the answer to its handshake.
-fn connect(server: &Server) -> (TcpStream, Reader) {
-    let mut stream = TcpStream::connect(server.local_addr()).expect("it accepts");
-    stream
-        .set_read_timeout(Some(PATIENCE))
-        .expect("a socket option");
-    stream
-        .set_write_timeout(Some(PATIENCE))
-        .expect("a socket option");
-    stream.set_nodelay(true).expect("a socket option");
-    stream
-        .write_all(
-            b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-        )
-        .expect("the request is taken");
-    let (mut reader, mut said) = (Reader::default(), Vec::new());
-    while said.is_empty() {
-        let mut octet = [0];
-        stream.read_exact(&mut octet).expect("the answer");
-        reader.read(&octet, &mut said).expect("a sound answer");
-    }
-    assert_eq!(said, [Said::Status(101)]);
-    (stream, reader)
-}
-
 fn text(payload: &[u8]) -> Vec<u8> {
     let mut octets = Vec::new();
     frame(&mut octets, true, 1, payload, [1, 2, 3, 4]);
@@ -122,9 +97,9 @@ fn broadcast_past_a_slow_one(policy: SlowPolicy) -> (Statistics, Vec<CloseInfo>)
     const MESSAGES: usize = 4_000;
     const LEN: usize = 4_000;
     let (server, closed) = serve(policy);
-    let slow: Vec<_> = (0..4).map(|_| connect(&server)).collect();
-    let (healthy, mut frames) = connect(&server);
-    let (mut publisher, _) = connect(&server);
+    let slow: Vec<_> = (0..4).map(|_| open(server.local_addr())).collect();
+    let (healthy, mut frames) = open(server.local_addr());
+    let (mut publisher, _) = open(server.local_addr());
     eventually("all are open", || total(&server).connected == 6);
 
     let received = Arc::new(AtomicUsize::new(0));
@@ -214,9 +189,9 @@ fn a_panic_ends_its_own_connection_and_no_other() {
         }
     }));
     let (server, closed) = serve(SlowPolicy::Close);
-    let mut steady: Vec<TcpStream> = (0..4).map(|_| connect(&server).0).collect();
+    let mut steady: Vec<TcpStream> = (0..4).map(|_| open(server.local_addr()).0).collect();
     for _ in 0..PANICS {
-        let (mut doomed, mut frames) = connect(&server);
+        let (mut doomed, mut frames) = open(server.local_addr());
         doomed
             .write_all(&[text(b"first"), text(b"!"), text(b"never")].concat())
             .expect("it is read");
@@ -257,7 +232,7 @@ fn a_hog_does_not_starve_its_neighbours() {
     let done = Arc::new(AtomicUsize::new(0));
     let hogs: Vec<_> = (0..2)
         .map(|_| {
-            let (mut stream, _) = connect(&server);
+            let (mut stream, _) = open(server.local_addr());
             let mut echoes = stream.try_clone().expect("a second handle");
             let done = Arc::clone(&done);
             let drain = thread::spawn(move || {
@@ -274,7 +249,7 @@ fn a_hog_does_not_starve_its_neighbours() {
             })
         })
         .collect();
-    let (mut probe, _) = connect(&server);
+    let (mut probe, _) = open(server.local_addr());
     for _ in 0..200 {
         probe.write_all(&text(b"here")).expect("it is read");
         let mut echo = [0; 6];

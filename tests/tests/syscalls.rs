@@ -4,11 +4,9 @@
 //! Needs `strace`; where it is missing or may not trace, the test says so and counts nothing.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use wirebahn_tests::program;
+use wirebahn_tests::{open, program};
 
 const ROUNDS: usize = 2000;
 
@@ -84,23 +82,7 @@ fn count(depth: usize) -> Vec<(String, usize)> {
         .split("ws://")
         .nth(1)
         .and_then(|rest| rest.split_whitespace().next());
-    let mut stream = TcpStream::connect(address.expect("an address")).expect("it accepts");
-    stream.set_nodelay(true).expect("a socket option");
-    stream
-        .set_read_timeout(Some(Duration::from_secs(60)))
-        .expect("a socket option");
-    stream
-        .write_all(
-            b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-        )
-        .expect("the request is taken");
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut octet = [0];
-        stream.read_exact(&mut octet).expect("the answer");
-        head.push(octet[0]);
-    }
+    let (mut stream, _) = open(address.expect("an address"));
     let messages = [&[0x82, 0x80 | 16, 0, 0, 0, 0][..], &[7; 16]]
         .concat()
         .repeat(depth);

@@ -16,17 +16,23 @@ struct Program {
     /// The kernel interface
     #[arg(long, value_enum, default_value_t = Driver::Epoll)]
     driver: Driver,
+    /// Send what one connection says to all of them (epoll only)
+    #[arg(long)]
+    broadcast: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Driver {
     Epoll,
+    Uring,
 }
 
 fn main() -> io::Result<()> {
     let program = Program::parse();
     let listening = |address| println!("listening on {address}");
     match program.driver {
-        Driver::Epoll => raw::epoll::serve(program.listen, listening),
+        Driver::Epoll => raw::epoll::serve(program.listen, program.broadcast, listening),
+        Driver::Uring if program.broadcast => Err(io::Error::other("--broadcast is for epoll")),
+        Driver::Uring => raw::uring::serve(program.listen, listening),
     }
 }

@@ -359,6 +359,15 @@ impl fmt::Display for Report {
         match &self.driver.bottleneck {
             Some(why) => writeln!(f, "  CAUTION: {why}")?,
             None if connects => {}
+            None if self.server.is_some_and(|server| server.share < BUSY)
+                && self.driver.share < BUSY
+                && asked.rate.is_none() =>
+            {
+                writeln!(
+                    f,
+                    "  Neither was busy all the time: both waited for each other, or for a processor."
+                )?;
+            }
             None => writeln!(f, "  The driver was not the bottleneck.")?,
         }
         if self.faults > 0 {

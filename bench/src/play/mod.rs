@@ -15,11 +15,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use record::{Record, Row};
-pub use scenario::{Point, Scenario};
+pub use scenario::{Point, Scenario, Test};
 pub use server::{Places, Running, ServerEntry, ServerRole};
 pub use table::{Cell, tables};
 
-use crate::load::{EchoPlan, Report, Target};
+use crate::load::{BroadcastPlan, ConnectPlan, EchoPlan, Target, WsperfPlan};
 use crate::measure::machine::Machine;
 
 /// How to play.
@@ -54,8 +54,9 @@ impl Play {
             for round in 0..self.rounds {
                 for turn in 0..self.servers.len() {
                     let server = &self.servers[(turn + round) % self.servers.len()];
-                    let row = match self.run_one(point, server) {
-                        Ok(report) => Row::new(point, server, round, &report),
+                    let row = match self.run_one(point, server, round) {
+                        Ok(Some(row)) => row,
+                        Ok(None) => continue,
                         Err(error) => {
                             writeln!(io::stderr(), "{}: {}: {error}", point.name, server.name)?;
                             continue;
@@ -72,29 +73,85 @@ impl Play {
         Ok(record)
     }
 
-    fn run_one(&self, point: &Point, server: &ServerEntry) -> io::Result<Report> {
-        let running = server.start(&self.places, self.server_processor)?;
-        let scheme = match server.role {
-            ServerRole::Limit => "tcp",
-            ServerRole::Ours | ServerRole::Peer => "ws",
+    /// One run; none if the server has no such test.
+    fn run_one(
+        &self,
+        point: &Point,
+        server: &ServerEntry,
+        round: usize,
+    ) -> io::Result<Option<Row>> {
+        let limit = server.role == ServerRole::Limit;
+        let command = match point.test {
+            Test::Broadcast => server.broadcast.as_ref(),
+            Test::Handshake if limit => None,
+            Test::Echo | Test::Handshake | Test::Idle => Some(&server.run),
         };
+        let Some(command) = command else {
+            return Ok(None);
+        };
+        let running = server.start_with(command, &self.places, self.server_processor)?;
+        let scheme = if limit { "tcp" } else { "ws" };
         let target = Target::parse(&format!("{scheme}://{}", running.address()))
             .map_err(io::Error::other)?;
-        EchoPlan {
-            connections: point.connections,
-            sizes: point.sizes.clone(),
-            content: point.content,
-            depth: point.depth,
-            rate: point.rate,
-            fragment: point.fragment,
-            warmup: Duration::from_secs_f64(point.warmup),
-            duration: Duration::from_secs_f64(point.seconds),
-            seed: point.seed,
-            processors: vec![self.load_processor],
-            pid: Some(running.pid()),
-            quiet: true,
-            ..EchoPlan::new(target)
-        }
-        .run()
+        let processors = vec![self.load_processor];
+        let pid = Some(running.pid());
+        let (warmup, duration) = (
+            Duration::from_secs_f64(point.warmup),
+            Duration::from_secs_f64(point.seconds),
+        );
+        let report = match point.test {
+            Test::Echo => EchoPlan {
+                connections: point.connections,
+                sizes: point.sizes.clone(),
+                content: point.content,
+                depth: point.depth,
+                rate: point.rate,
+                fragment: point.fragment,
+                warmup,
+                duration,
+                seed: point.seed,
+                processors,
+                pid,
+                quiet: true,
+                ..EchoPlan::new(target)
+            }
+            .run()?,
+            Test::Broadcast => BroadcastPlan {
+                subscribers: point.connections,
+                sizes: point.sizes.clone(),
+                content: point.content,
+                depth: point.depth,
+                foreign: Some("tick ".to_owned()), // ours has one a second, as its model has
+                warmup,
+                duration,
+                seed: point.seed,
+                processors,
+                pid,
+                quiet: true,
+                ..BroadcastPlan::new(target)
+            }
+            .run()?,
+            Test::Idle => ConnectPlan {
+                connections: point.connections,
+                hold: duration,
+                processors,
+                pid,
+                quiet: true,
+                ..ConnectPlan::new(target)
+            }
+            .run()?,
+            Test::Handshake => {
+                let report = WsperfPlan {
+                    processors,
+                    pid,
+                    quiet: true,
+                    // In flight as many as a point has in flight on a connection.
+                    ..WsperfPlan::new(target, 1, point.connections, point.depth, point.depth * 2)
+                }
+                .run()?;
+                return Ok(Some(Row::of_handshakes(point, server, round, &report)));
+            }
+        };
+        Ok(Some(Row::new(point, server, round, &report)))
     }
 }

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::{Point, ServerEntry, ServerRole};
-use crate::load::Report;
+use crate::load::{Aggregate, Report, WsperfReport};
 use crate::measure::machine::Machine;
 
 /// All runs of a play.
@@ -41,6 +41,7 @@ pub struct Row {
     pub p50_us: f64,
     pub p99_us: f64,
     pub p999_us: f64,
+    /// Octets of memory: of the process; of one connection where connections are idle.
     pub resident: u64,
     /// What went wrong; a row with a fault counts for nothing.
     pub fault: Option<String>,
@@ -48,7 +49,8 @@ pub struct Row {
 
 impl Row {
     pub(super) fn new(point: &Point, server: &ServerEntry, round: usize, report: &Report) -> Self {
-        let of = report.server;
+        // Time per message means nothing where there are none.
+        let of = report.server.filter(|_| report.messages > 0);
         Self {
             point: point.name.clone(),
             server: server.name.clone(),
@@ -66,13 +68,57 @@ impl Row {
             p50_us: report.latency.p50_us,
             p99_us: report.latency.p99_us,
             p999_us: report.latency.p999_us,
-            resident: of.map_or(0, |s| s.memory.resident),
+            resident: match report.per_connection {
+                // A process that shrank meanwhile would make a negative figure; 0 is as good.
+                Some(each) => each.resident.max(0.0).round() as u64,
+                None => of.map_or(0, |s| s.memory.resident),
+            },
             fault: (!report.passed()).then(|| {
                 report
                     .faults_told
                     .first()
                     .cloned()
                     .unwrap_or_else(|| "nothing came back".to_owned())
+            }),
+        }
+    }
+}
+
+impl Row {
+    /// Of a handshake test: a message is a handshake, and a latency that of its opening.
+    pub(super) fn of_handshakes(
+        point: &Point,
+        server: &ServerEntry,
+        round: usize,
+        report: &WsperfReport,
+    ) -> Self {
+        let all = Aggregate::of(std::slice::from_ref(&report.result));
+        let of = report.server;
+        let [_, _, _, median, _, _, q99, q999, ..] = all.open_ms;
+        Self {
+            point: point.name.clone(),
+            server: server.name.clone(),
+            role: server.role,
+            round,
+            connections: point.connections,
+            sizes: Vec::new(),
+            depth: point.depth,
+            messages_per_s: all.handshakes_per_s,
+            cpu_us: of.map_or(0.0, |s| s.cpu_us),
+            user_us: of.map_or(0.0, |s| s.user_us),
+            system_us: of.map_or(0.0, |s| s.system_us),
+            share: of.map_or(0.0, |s| s.share),
+            driver_share: report.driver.share,
+            p50_us: median * 1e3,
+            p99_us: q99 * 1e3,
+            p999_us: q999 * 1e3,
+            resident: of.map_or(0, |s| s.memory.resident),
+            fault: (!report.passed()).then(|| {
+                report
+                    .faults_told
+                    .first()
+                    .cloned()
+                    .unwrap_or_else(|| "no handshake came through".to_owned())
             }),
         }
     }

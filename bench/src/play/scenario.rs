@@ -29,6 +29,7 @@ struct NamedSettings {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 struct Settings {
+    test: Option<Test>,
     connections: Option<usize>,
     size: Option<Sizes>,
     content: Option<Content>,
@@ -47,12 +48,29 @@ enum Sizes {
     Several(Vec<usize>),
 }
 
+/// Which load a point is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Test {
+    /// Messages to an echo and back.
+    #[default]
+    Echo,
+    /// Messages from one to all; a figure is for each delivery. Servers that have no command for
+    /// it are left out.
+    Broadcast,
+    /// Open, upgrade, close; a figure is for each handshake. Limits have none.
+    Handshake,
+    /// Connections that do nothing; the figure is memory for each of them.
+    Idle,
+}
+
 /// A point of the grid: one load, fully described. Its contents follow from `content`, `size` and
 /// `seed`, and are expected back to the octet.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs)] // as in the options of `load`
 pub struct Point {
     pub name: String,
+    pub test: Test,
     pub connections: usize,
     pub sizes: Vec<usize>,
     pub content: Content,
@@ -84,6 +102,7 @@ impl Scenario {
             .iter()
             .map(|NamedSettings { name, settings: s }| Point {
                 name: name.clone(),
+                test: s.test.or(defaults.test).unwrap_or_default(),
                 connections: s.connections.or(defaults.connections).unwrap_or(200),
                 sizes: match s.size.clone().or_else(|| defaults.size.clone()) {
                     Some(Sizes::One(size)) => vec![size],

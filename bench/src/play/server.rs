@@ -31,6 +31,10 @@ pub struct ServerEntry {
     /// The command that starts it. `{address}`, `{host}` and `{port}` are where to listen,
     /// `{root}` is the root of the repository, `{target}` the folder of what was built.
     pub run: String,
+    /// The command that starts it as a server that sends every message to everyone. Default: it
+    /// has none.
+    #[serde(default)]
+    pub broadcast: Option<String>,
 }
 
 /// What a server is to us.
@@ -75,6 +79,7 @@ impl ServerEntry {
             about: "as given on the command line".to_owned(),
             build: String::new(),
             run: run.to_owned(),
+            broadcast: None,
         })
     }
 
@@ -104,14 +109,27 @@ impl ServerEntry {
         )))
     }
 
-    /// Starts it on a processor and waits until it accepts connections.
+    /// Starts it on a processor, as an echo, and waits until it accepts connections.
     ///
     /// # Errors
     /// It cannot be started, ends at once, or does not listen in time.
     pub fn start(&self, places: &Places, processor: usize) -> io::Result<Running> {
+        self.start_with(&self.run, places, processor)
+    }
+
+    /// Starts it with a command, which is one of its own.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with(
+        &self,
+        command: &str,
+        places: &Places,
+        processor: usize,
+    ) -> io::Result<Running> {
         // A port that was free a moment ago; the servers are started one at a time.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let command = format!("exec {}", places.fill(&self.run, Some(address)));
+        let command = format!("exec {}", places.fill(command, Some(address)));
         let root = places.root.clone();
         // The child inherits the processor of the thread that starts it.
         let child = thread::spawn(move || {

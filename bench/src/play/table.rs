@@ -66,11 +66,18 @@ impl Record {
         median(ratios.collect())
     }
 
+    /// Whether there is any run of a server at a point, passed or not.
+    fn ran(&self, point: &str, server: &str) -> bool {
+        let mut rows = self.rows.iter();
+        rows.any(|row| row.point == point && row.server == server)
+    }
+
     /// The limit with the least processor time at a point.
     fn best_limit(&self, point: &str) -> Option<&str> {
         self.names(Some(ServerRole::Limit))
             .into_iter()
             .filter_map(|name| Some((name, self.cell(point, name)?.cpu_us)))
+            .filter(|(_, cpu_us)| *cpu_us > 0.0)
             .min_by(|a, b| a.1.total_cmp(&b.1))
             .map(|(name, _)| name)
     }
@@ -127,6 +134,7 @@ pub fn tables(record: &Record) -> String {
         let cpu = |name: &str| {
             record
                 .cell(point, name)
+                .filter(|cell| cell.cpu_us > 0.0)
                 .map_or("–".to_owned(), |cell| number(cell.cpu_us))
         };
         let ratio = |over: &str, under: &str| {
@@ -152,7 +160,8 @@ pub fn tables(record: &Record) -> String {
     }
     let _ = writeln!(
         out,
-        "\nThe same runs in full. *busy* is the share of its processor that the server and that \
+        "\nThe same runs in full. *memory* is that of the server's process; where connections are idle, \
+         of one of them. *busy* is the share of its processor that the server and that \
          the driver used: a server below 95 % beside a driver above it was not saturated.\n"
     );
     let head = [
@@ -164,7 +173,7 @@ pub fn tables(record: &Record) -> String {
         "p50 µs",
         "p99 µs",
         "p99.9 µs",
-        "MiB",
+        "memory",
         "busy",
         "runs",
     ];
@@ -172,6 +181,9 @@ pub fn tables(record: &Record) -> String {
     line(&mut out, &vec!["---".to_owned(); head.len()]);
     for point in record.points() {
         for name in record.names(None) {
+            if !record.ran(point, name) {
+                continue;
+            }
             let Some(cell) = record.cell(point, name) else {
                 let _ = writeln!(out, "| {point} | {name} | failed |");
                 continue;
@@ -187,7 +199,7 @@ pub fn tables(record: &Record) -> String {
                     format!("{:.0}", cell.p50_us),
                     format!("{:.0}", cell.p99_us),
                     format!("{:.0}", cell.p999_us),
-                    format!("{:.1}", cell.resident / 1048576.0),
+                    octets(cell.resident),
                     format!(
                         "{:.0} / {:.0} %",
                         cell.share * 100.0,
@@ -199,6 +211,15 @@ pub fn tables(record: &Record) -> String {
         }
     }
     out
+}
+
+/// Memory, in a unit of its size.
+fn octets(count: f64) -> String {
+    match count {
+        c if c >= 1_048_576.0 => format!("{:.1} MiB", c / 1_048_576.0),
+        c if c >= 10_240.0 => format!("{:.1} KiB", c / 1024.0),
+        c => format!("{c:.0} B"),
+    }
 }
 
 /// Three digits that count.

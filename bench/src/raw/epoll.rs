@@ -21,11 +21,16 @@ struct Line {
     readable: bool,
 }
 
-/// Echoes on one thread, for ever. `listening` is called when connections can come.
+/// Echoes on one thread, for ever; with `broadcast`, to all connections instead of the one that
+/// spoke. `listening` is called when connections can come.
 ///
 /// # Errors
 /// The address cannot be listened on; epoll fails.
-pub fn serve(address: SocketAddr, listening: impl FnOnce(SocketAddr)) -> io::Result<()> {
+pub fn serve(
+    address: SocketAddr,
+    broadcast: bool,
+    listening: impl FnOnce(SocketAddr),
+) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let mut listener = listen(address)?;
     poll.registry()
@@ -53,26 +58,63 @@ pub fn serve(address: SocketAddr, listening: impl FnOnce(SocketAddr)) -> io::Res
                 continue;
             };
             line.readable |= event.is_readable() || event.is_read_closed();
-            match line.turn(&mut buffer) {
-                Ok(false) => {}
-                Ok(true) => again.push(index),
-                Err(()) => {
-                    lines[index] = None;
-                    free.push(index);
-                }
-            }
+            turn(
+                index,
+                &mut lines,
+                &mut free,
+                &mut again,
+                &mut buffer,
+                broadcast,
+            );
         }
         for index in waiting {
-            if let Some(Some(line)) = lines.get_mut(index) {
-                match line.turn(&mut buffer) {
-                    Ok(false) => {}
-                    Ok(true) => again.push(index),
-                    Err(()) => {
-                        lines[index] = None;
-                        free.push(index);
-                    }
+            turn(
+                index,
+                &mut lines,
+                &mut free,
+                &mut again,
+                &mut buffer,
+                broadcast,
+            );
+        }
+    }
+}
+
+/// Gives a connection its turn, and takes it off the table when it is over.
+#[inline]
+fn turn(
+    index: usize,
+    lines: &mut [Option<Line>],
+    free: &mut Vec<usize>,
+    again: &mut Vec<usize>,
+    buffer: &mut [u8],
+    broadcast: bool,
+) {
+    let Some(Some(line)) = lines.get_mut(index) else {
+        return;
+    };
+    let more = if broadcast {
+        match line.hear(buffer) {
+            Ok(0) => Ok(line.readable),
+            Ok(count) => {
+                let more = line.readable;
+                for line in lines.iter_mut().flatten() {
+                    // One that is over is found so at its own next turn.
+                    let _ = line.say(&buffer[..count]);
                 }
+                Ok(more)
             }
+            Err(()) => Err(()),
+        }
+    } else {
+        line.turn(buffer)
+    };
+    match more {
+        Ok(false) => {}
+        Ok(true) => again.push(index),
+        Err(()) => {
+            lines[index] = None;
+            free.push(index);
         }
     }
 }
@@ -81,6 +123,18 @@ impl Line {
     /// One read and one write. Says whether there may be more to read; an error ends the line.
     #[inline]
     fn turn(&mut self, buffer: &mut [u8]) -> Result<bool, ()> {
+        let count = self.hear(buffer)?;
+        if count == 0 {
+            return Ok(false);
+        }
+        self.say(&buffer[..count])?;
+        // It is read from again when what is left has left: it holds no more than a buffer.
+        Ok(self.readable && self.left.is_empty())
+    }
+
+    /// Writes what is left, then reads. 0 when there is nothing to read, or it must wait.
+    #[inline]
+    fn hear(&mut self, buffer: &mut [u8]) -> Result<usize, ()> {
         if !self.left.is_empty() {
             match self.stream.write(&self.left) {
                 Ok(count) => drop(self.left.drain(..count)),
@@ -88,33 +142,40 @@ impl Line {
                 Err(_) => return Err(()),
             }
             if !self.left.is_empty() {
-                return Ok(false);
+                return Ok(0);
             }
         }
         if !self.readable {
-            return Ok(false);
+            return Ok(0);
         }
-        let count = match self.stream.read(buffer) {
-            Ok(0) => return Err(()),
-            Ok(count) => count,
+        match self.stream.read(buffer) {
+            Ok(0) => Err(()),
+            Ok(count) => {
+                self.readable = count == buffer.len();
+                Ok(count)
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 self.readable = false;
-                return Ok(false);
+                Ok(0)
             }
-            Err(_) => return Err(()),
-        };
-        self.readable = count == buffer.len();
-        let sent = match self.stream.write(&buffer[..count]) {
-            Ok(sent) => sent,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
-            Err(_) => return Err(()),
-        };
-        if sent < count {
-            // It is read from again when this has left: until then it holds no more than a buffer.
-            self.left.extend_from_slice(&buffer[sent..count]);
-            return Ok(false);
+            Err(_) => Err(()),
         }
-        Ok(self.readable)
+    }
+
+    /// Writes what fits, and keeps the rest.
+    #[inline]
+    fn say(&mut self, octets: &[u8]) -> Result<(), ()> {
+        let sent = if self.left.is_empty() {
+            match self.stream.write(octets) {
+                Ok(sent) => sent,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+                Err(_) => return Err(()),
+            }
+        } else {
+            0
+        };
+        self.left.extend_from_slice(&octets[sent..]);
+        Ok(())
     }
 }
 

@@ -2,3 +2,5 @@
 //! the same kernel interface must make. Nothing here looks at an octet.
 
 pub mod epoll;
+#[cfg(target_os = "linux")]
+pub mod uring;

@@ -1,8 +1,8 @@
 //! What waits to leave a connection: own octets, and frames shared with other connections.
 //!
 //! The driver asks with `gather` what may leave and says with `sent` what left. Octets given out
-//! stay where they are until then: `gather` freezes the segments it gives, and what is appended
-//! afterwards goes into a new one. An empty outbox owns nothing.
+//! stay where they are until then: what is appended meanwhile goes into a new block. An empty
+//! outbox owns nothing.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -32,16 +32,19 @@ pub struct Outbox {
     queue: Option<Box<Queue>>,
 }
 
-/// The record behind an outbox that is not empty; lent by the pool.
+/// The record behind an outbox that is not empty; lent by the pool, its spare block with it.
 #[derive(Debug, Default)]
 pub struct Queue {
+    /// What leaves before `tail`.
     segments: VecDeque<Segment>,
-    /// Octets in all segments that have not left.
+    /// The own block that grows.
+    tail: Vec<u8>,
+    /// Octets in all that have not left.
     len: usize,
-    /// Octets of the front segment that have left.
+    /// Octets of the front (the first segment, or the tail) that have left.
     gone: usize,
-    /// Segments from the front that the driver may be reading from.
-    frozen: usize,
+    /// The driver may be reading from `tail`: it must not grow, because growing may move it.
+    tail_frozen: bool,
 }
 
 #[derive(Debug)]
@@ -64,16 +67,37 @@ impl Queue {
         self.len
     }
 
-    /// The block that may grow: the last segment, unless it is frozen, full or not ours.
-    fn block(&mut self, pool: &mut Pool) -> Option<&mut Vec<u8>> {
-        let open = self.segments.len() > self.frozen
-            && matches!(self.segments.back(), Some(Segment::Own(block)) if block.len() < BLOCK_LEN);
-        if !open {
-            self.segments.push_back(Segment::Own(pool.block()));
+    /// Octets of the block that is kept with the record.
+    pub(crate) fn capacity(&self) -> usize {
+        self.tail.capacity()
+    }
+
+    /// Frees that block.
+    pub(crate) fn shed(&mut self) {
+        self.tail = Vec::new();
+    }
+
+    /// Moves the tail among the segments; its octets stay where they are.
+    #[cold]
+    fn seal(&mut self, pool: &mut Pool) {
+        if !self.tail.is_empty() {
+            let block = std::mem::replace(&mut self.tail, pool.block());
+            self.segments.push_back(Segment::Own(block));
         }
-        match self.segments.back_mut() {
-            Some(Segment::Own(block)) => Some(block),
-            _ => None, // cannot be: the line above made it so
+        self.tail_frozen = false;
+    }
+
+    /// Takes out what has left.
+    fn drop_front(&mut self, pool: &mut Pool) {
+        while let Some(front) = self.segments.front() {
+            let len = front.as_slice().len();
+            if self.gone < len {
+                return;
+            }
+            self.gone -= len;
+            if let Some(Segment::Own(block)) = self.segments.pop_front() {
+                pool.keep_block(block);
+            }
         }
     }
 }
@@ -96,64 +120,65 @@ impl Outbox {
     /// Appends what `write` adds to the block it is given.
     #[inline]
     pub fn append(&mut self, pool: &mut Pool, write: impl FnOnce(&mut Vec<u8>)) {
-        let queue = self.queue.get_or_insert_with(|| pool.queue());
-        let Some(block) = queue.block(pool) else {
-            return;
+        let queue = match &mut self.queue {
+            Some(queue) => queue,
+            none => none.insert(pool.queue()),
         };
-        let before = block.len();
-        write(block);
-        queue.len += block.len().saturating_sub(before);
+        if queue.tail_frozen || queue.tail.len() >= BLOCK_LEN {
+            queue.seal(pool);
+        }
+        let before = queue.tail.len();
+        write(&mut queue.tail);
+        queue.len += queue.tail.len().saturating_sub(before);
         if queue.len == 0 {
             self.clear(pool);
         }
     }
 
-    /// Appends a frame that other connections send as well.
-    pub fn append_shared(&mut self, pool: &mut Pool, frame: &Bytes) {
-        if frame.len() < SHARE_MIN {
-            self.append(pool, |block| block.extend_from_slice(frame));
+    /// Appends frames that other connections send as well.
+    pub fn append_shared(&mut self, pool: &mut Pool, frames: &Bytes) {
+        if frames.len() < SHARE_MIN {
+            self.append(pool, |block| block.extend_from_slice(frames));
             return;
         }
         let queue = self.queue.get_or_insert_with(|| pool.queue());
-        queue.len += frame.len();
-        queue.segments.push_back(Segment::Shared(frame.clone()));
+        queue.seal(pool);
+        queue.len += frames.len();
+        queue.segments.push_back(Segment::Shared(frames.clone()));
     }
 
-    /// Fills `slices` with what may leave next and freezes it until [`sent`](Self::sent).
+    /// Fills `slices` with what may leave next; it stays where it is until [`sent`](Self::sent).
+    #[inline]
     pub fn gather<'a>(&'a mut self, slices: &mut Slices<'a>) {
         let Some(queue) = self.queue.as_deref_mut() else {
             return;
         };
-        queue.frozen = queue.segments.len().min(GATHER_MAX);
         let mut skip = queue.gone;
         for segment in queue.segments.iter().take(GATHER_MAX) {
             let slice = segment.as_slice().get(skip..).unwrap_or_default();
             skip = 0;
             slices.push(IoSlice::new(slice));
         }
+        if slices.len() < GATHER_MAX && !queue.tail.is_empty() {
+            queue.tail_frozen = true;
+            slices.push(IoSlice::new(queue.tail.get(skip..).unwrap_or_default()));
+        }
     }
 
     /// Tells that `count` octets of what was gathered have left; the rest may move again.
+    #[inline]
     pub fn sent(&mut self, count: usize, pool: &mut Pool) {
         let Some(queue) = self.queue.as_deref_mut() else {
             return;
         };
         debug_assert!(count <= queue.len, "more left than was waiting");
-        queue.frozen = 0;
+        queue.tail_frozen = false;
         queue.len = queue.len.saturating_sub(count);
         queue.gone = queue.gone.saturating_add(count);
-        while let Some(front) = queue.segments.front() {
-            let len = front.as_slice().len();
-            if queue.gone < len {
-                break;
-            }
-            queue.gone -= len;
-            if let Some(Segment::Own(block)) = queue.segments.pop_front() {
-                pool.keep_block(block);
-            }
-        }
         if queue.len == 0 {
             self.clear(pool);
+        } else if !queue.segments.is_empty() {
+            queue.drop_front(pool);
         }
     }
 
@@ -167,9 +192,10 @@ impl Outbox {
                 pool.keep_block(block);
             }
         }
+        queue.tail.clear();
+        queue.tail_frozen = false;
         queue.len = 0;
         queue.gone = 0;
-        queue.frozen = 0;
         pool.keep_queue(queue);
     }
 }

@@ -84,8 +84,9 @@ impl Pool {
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn recount(&self) -> usize {
         let blocks: usize = self.blocks.iter().map(Vec::capacity).sum();
+        let queues: usize = self.queues.iter().map(|queue| queue.capacity()).sum();
         let assemblies: usize = self.assemblies.iter().map(|a| a.capacity()).sum();
-        blocks + assemblies
+        blocks + queues + assemblies
     }
 
     pub(crate) fn block(&mut self) -> Vec<u8> {
@@ -102,13 +103,25 @@ impl Pool {
         }
     }
 
+    #[inline]
     pub(crate) fn queue(&mut self) -> Box<Queue> {
-        self.queues.pop().unwrap_or_default()
+        match self.queues.pop() {
+            Some(queue) => {
+                self.kept = self.kept.saturating_sub(queue.capacity());
+                queue
+            }
+            None => Box::default(),
+        }
     }
 
-    pub(crate) fn keep_queue(&mut self, queue: Box<Queue>) {
+    #[inline]
+    pub(crate) fn keep_queue(&mut self, mut queue: Box<Queue>) {
         debug_assert_eq!(queue.len(), 0);
+        if !self.room_for(queue.capacity()) {
+            queue.shed();
+        }
         if self.queues.len() < RECORDS_MAX {
+            self.kept += queue.capacity();
             self.queues.push(queue);
         }
     }

@@ -18,12 +18,10 @@ use std::time::Duration;
 use crate::close::{Cause, CloseCode};
 use crate::config::{CompressionMode, ProtocolConfig, SlowPolicy};
 use crate::driver::{Key, Sink, Slices, Wish};
-use crate::handler::{Context, Decision, Handler};
-use crate::proto::connection::{Connection, Env, Event, Sent};
-use crate::proto::handshake::Refusal;
+use crate::handler::Handler;
+use crate::proto::connection::{Connection, Env, Sent};
 use crate::proto::pool::Pool;
 use crate::proto::prepared::{Batch, Prepared};
-use crate::proto::recv::Input;
 use crate::proto::state::State;
 use crate::remote::ConnectionId;
 use crate::tick::Tick;
@@ -34,11 +32,13 @@ pub(crate) mod counters;
 pub(crate) mod mailbox;
 pub(crate) mod outside;
 pub(crate) mod pin;
+mod scene;
 mod table;
 mod wheel;
 
 use mailbox::{Command, Hub, Stop};
 use outside::Outside;
+use scene::Scene;
 use table::Table;
 use wheel::Wheel;
 
@@ -670,118 +670,6 @@ impl<H: Handler> Sink for Shard<H> {
 
     fn accepts(&self) -> bool {
         matches!(self.drain, Drain::No)
-    }
-}
-
-/// A handler on stage: what it is called with, apart from the connection.
-struct Scene<'a, H: Handler> {
-    handler: &'a mut H,
-    env: Env<'a>,
-    outside: &'a mut Outside,
-    id: ConnectionId,
-    /// The shard ends: nobody is let in.
-    refuse: bool,
-}
-
-impl<H: Handler> Scene<'_, H> {
-    /// Plays what lies in `octets`, event by event.
-    fn play(&mut self, entry: &mut Entry<H::Session>, octets: &mut [u8]) {
-        let Entry {
-            connection,
-            session,
-            peer,
-            ..
-        } = entry;
-        let mut input = Input::new(octets);
-        while let Some((event, link)) = connection.next(&mut input, &mut self.env) {
-            let env = Env {
-                config: self.env.config,
-                pool: self.env.pool,
-                now: self.env.now,
-            };
-            if let Event::Request(request) = event {
-                let mut env = env;
-                if self.refuse {
-                    link.refuse(Refusal::Busy, &mut env);
-                    self.outside.counters.refused += 1;
-                    continue;
-                }
-                let (kept, answer) = match self.handler.upgrade(&request, *peer) {
-                    Decision::Accept(kept, answer) => (kept, answer),
-                    Decision::Deny(denial) => {
-                        if let Err(error) = link.deny(&denial, &mut env) {
-                            tracing::warn!(%error, "a denial that is no sound response; sent 500");
-                        }
-                        self.outside.counters.refused += 1;
-                        continue;
-                    }
-                };
-                if let Err(error) = link.accept(&request, &answer, &mut env) {
-                    tracing::warn!(%error, "an answer that is no sound response; sent 500");
-                    self.outside.counters.refused += 1;
-                    continue;
-                }
-                self.outside.counters.handshakes += 1;
-                self.outside.counters.connected += 1;
-                let kept = session.insert(kept);
-                let mut context = Context {
-                    link,
-                    env,
-                    outside: self.outside,
-                    id: self.id,
-                    peer: *peer,
-                };
-                self.handler.open(kept, &mut context);
-                continue;
-            }
-            // Only an open connection has other events, and an open one has a session.
-            let Some(session) = session.as_mut() else {
-                continue;
-            };
-            let mut context = Context {
-                link,
-                env,
-                outside: self.outside,
-                id: self.id,
-                peer: *peer,
-            };
-            match event {
-                Event::Message(message) => {
-                    context.outside.counters.messages_in += 1;
-                    context.outside.counters.octets_in += message.len() as u64;
-                    self.handler.message(session, &mut context, message);
-                }
-                Event::Ping(payload) => self.handler.ping(session, &mut context, payload),
-                Event::Pong(payload) => self.handler.pong(session, &mut context, payload),
-                Event::Request(_) | Event::Closing(..) | Event::Failed(_) => {}
-            }
-        }
-    }
-
-    fn writable(&mut self, entry: &mut Entry<H::Session>) {
-        let Entry {
-            connection,
-            session,
-            peer,
-            ..
-        } = entry;
-        let Some(session) = session.as_mut() else {
-            return;
-        };
-        let env = Env {
-            config: self.env.config,
-            pool: self.env.pool,
-            now: self.env.now,
-        };
-        let link = connection.link_mut();
-        let mut context = Context {
-            link,
-            env,
-            outside: self.outside,
-            id: self.id,
-            peer: *peer,
-        };
-        self.handler.writable(session, &mut context);
     }
 }
 

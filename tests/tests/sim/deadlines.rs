@@ -211,6 +211,35 @@ fn a_client_that_takes_nothing_has_a_minute_from_the_last_octet_it_took() {
 }
 
 #[test]
+fn silence_while_nobody_listened_is_no_silence() {
+    let mut scene = Scene::new(|_| ());
+    scene.peer.open();
+    scene.world.settle().unwrap();
+    scene.peer.hear().unwrap();
+    let id = scene.log.borrow().opened[0].0;
+    // A ping is on its way to a client that takes nothing for a while; behind it comes so much
+    // that the client is not read from until it does.
+    scene.peer.client().stall(true);
+    let before = scene.world.statistics()[0].wire_out;
+    scene.until(21 * SECOND, |scene| {
+        scene.world.statistics()[0].wire_out > before
+    });
+    for _ in 0..3 {
+        scene.world.remote().send(id, &vec![7; 1 << 20]).unwrap();
+    }
+    scene.run_for(40 * SECOND);
+    assert_eq!(scene.world.audit()[0].connections, 1);
+    // It reads on, and answers within the twenty seconds a ping has.
+    scene.peer.client().stall(false);
+    scene.run_for(15 * SECOND);
+    assert_eq!(scene.world.audit()[0].connections, 1, "cut off");
+    scene.peer.hear().unwrap();
+    scene.run_for(SECOND);
+    assert!(scene.peer.is_open());
+    assert_eq!(scene.peer.messages().len(), 3);
+}
+
+#[test]
 fn an_idle_connection_is_closed_after_the_time_configured() {
     let mut scene = Scene::open(|timeouts| timeouts.idle = Some(30 * SECOND));
     scene.run_for(20 * SECOND);

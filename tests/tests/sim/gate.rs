@@ -123,6 +123,6 @@ fn a_kernel_that_loses_an_octet_is_caught() {
 
 #[test]
 fn a_wake_up_that_is_lost_is_caught() {
-    let faults = Faults::none().with(Fault::LostWake, 1_000);
+    let faults = Faults::none().with(Fault::LostWake, 5_000);
     thirty_messages(faults, 2, || ToAll).expect_err("nobody noticed");
 }

@@ -52,8 +52,8 @@ fn ten_thousand_worlds() {
         panic!("{}: {problem}", failure(seed));
     }
     println!("{}{total:#?}", total.counts);
-    if only.is_some() {
-        return;
+    if total.worlds < SEEDS {
+        return; // too few to expect anything of
     }
     for fault in Fault::ALL {
         let hits = total.counts.of(fault);
@@ -68,6 +68,7 @@ fn ten_thousand_worlds() {
 /// What happened in worlds.
 #[derive(Debug, Default)]
 struct Tally {
+    worlds: u64,
     counts: Counts,
     /// Messages that were checked, octet for octet.
     messages: u64,
@@ -89,6 +90,7 @@ impl Tally {
         let statistics = world.statistics();
         let sum = |of: fn(&Statistics) -> u64| statistics.iter().map(of).sum();
         Self {
+            worlds: 1,
             counts: world.counts(),
             messages: peers.iter().map(|peer| peer.messages().len() as u64).sum(),
             writable: log.writable as u64,
@@ -101,6 +103,7 @@ impl Tally {
     }
 
     fn add(&mut self, more: &Self) {
+        self.worlds += more.worlds;
         self.counts += more.counts;
         self.messages += more.messages;
         self.writable += more.writable;
@@ -170,9 +173,9 @@ fn config(random: &mut Random) -> ServerConfigBuilder {
             limits.outbound_max = 1 << 20;
         })
         .timeouts(|timeouts| {
-            timeouts.closing = Duration::from_secs(120);
-            timeouts.linger = Duration::from_secs(120);
-            timeouts.opening = Duration::from_secs(120);
+            timeouts.closing = Duration::from_secs(60);
+            timeouts.linger = Duration::from_secs(60);
+            timeouts.opening = Duration::from_secs(60);
         })
 }
 
@@ -219,6 +222,7 @@ fn end<H: Handler>(
 ) -> Result<(), String> {
     check_rest(world, peers)?;
     for peer in &mut *peers {
+        peer.reappear();
         match random.index(3) {
             0 if peer.is_open() => peer.close(Some((1000, "bye"))),
             1 => peer.leave(),

@@ -30,7 +30,7 @@ pub enum HeaderError {
     },
     /// The name of the server, or of the user agent, has a control character.
     Product,
-    /// The subprotocol is no token, or is listed twice.
+    /// The subprotocol is no token, is listed twice, or was not offered.
     Subprotocol,
     /// The extensions do not follow their grammar.
     Extensions,
@@ -59,7 +59,9 @@ impl fmt::Display for HeaderError {
             }
             Self::Reserved { index } => write!(f, "header {index} belongs to the handshake itself"),
             Self::Product => f.write_str("the name of the program has a control character"),
-            Self::Subprotocol => f.write_str("a subprotocol is not a token, or is listed twice"),
+            Self::Subprotocol => {
+                f.write_str("a subprotocol is not a token, is listed twice, or was not offered")
+            }
             Self::Extensions => f.write_str("the extensions do not follow their grammar"),
             Self::Status => f.write_str("the status of a denial is not one of 300 to 599"),
             Self::Reason => f.write_str("the reason phrase has a control character"),

@@ -1,7 +1,7 @@
 //! Broadcast: every subscriber on every shard gets each publisher's messages in order, once, and
 //! all of them, unless the policy for slow ones says otherwise.
 
-use wirebahn::UseError;
+use wirebahn::{CloseCode, UseError};
 
 use super::*;
 
@@ -15,11 +15,18 @@ impl Act for ToAll {
     }
 }
 
-/// What was sent from outside: to one client or to all, and whether all shards had room for it.
+/// What was asked for from outside.
 struct Posted {
+    /// Of one client, or of all.
     target: Option<usize>,
+    /// Not a message: the end of that client, which comes behind all that was posted before.
+    close: bool,
+    /// Every shard it concerns had room for it.
     sure: bool,
 }
+
+/// The code for clients that are closed from outside.
+const FROM_OUTSIDE: u16 = 4002;
 
 /// Who published a message: a client, or the world outside.
 const OUTSIDE: u32 = u32::MAX;
@@ -91,7 +98,9 @@ pub(super) fn run(seed: u64) -> Result<Tally, String> {
             let message = compose(OUTSIDE, outside.len() as u32, len);
             let opened = &log.borrow().opened;
             let target = opened.iter().find(|_| random.chance(1_000));
+            let close = target.is_some() && random.chance(2_000);
             let posted = match target {
+                Some((id, _)) if close => remote.close(*id, CloseCode(FROM_OUTSIDE), ""),
                 Some((id, _)) => remote.send(*id, &message),
                 None => remote.broadcast(&message),
             };
@@ -103,6 +112,7 @@ pub(super) fn run(seed: u64) -> Result<Tally, String> {
             };
             outside.push(Posted {
                 target: target.map(|&(_, client)| client),
+                close,
                 sure,
             });
         } else if peer.is_open() {
@@ -130,31 +140,22 @@ pub(super) fn run(seed: u64) -> Result<Tally, String> {
     for index in 0..peers.len() {
         check(&peers[index], &received[index], policy)
             .map_err(|problem| format!("client {index}: {problem}"))?;
-        let whole = subscribed[index]
+        let sound = subscribed[index]
             && peers[index].client().befallen().is_none()
-            && policy == SlowPolicy::Close
-            && peers[index].closed().is_none();
-        if !whole {
+            && policy == SlowPolicy::Close;
+        let code = peers[index]
+            .closed()
+            .map(|close| close.as_ref().map(|c| c.0));
+        if sound && matches!(code, None | Some(Some(FROM_OUTSIDE))) {
+            from_outside(index, &received[index], &outside)
+                .map_err(|problem| format!("client {index}: {problem}"))?;
+        }
+        if !sound || code.is_some() {
             continue;
         }
         // Nobody got more than who got everything; and of each publisher that was not kept from
         // publishing, everything is all it has sent.
-        for publisher in (0..peers.len() as u32).chain([OUTSIDE]) {
-            if publisher == OUTSIDE {
-                let due = (0..).zip(&outside).filter(|(_, posted)| {
-                    posted.sure && posted.target.is_none_or(|target| target == index)
-                });
-                let due: Vec<u32> = due.map(|(number, _)| number).collect();
-                let got: Vec<u32> = received[index]
-                    .iter()
-                    .filter(|m| m.0 == OUTSIDE && outside[m.1 as usize].sure)
-                    .map(|m| m.1)
-                    .collect();
-                require(got == due, || {
-                    format!("client {index}: got {got:?} from outside, not {due:?}")
-                })?;
-                continue;
-            }
+        for publisher in 0..peers.len() as u32 {
             let of = |list: &[(u32, u32)]| list.iter().filter(|m| m.0 == publisher).count();
             let (got, most) = (
                 of(&received[index]),
@@ -201,6 +202,25 @@ pub(super) fn run(seed: u64) -> Result<Tally, String> {
     })
 }
 
+/// What was posted to a client, or to all, in that order and up to its end.
+fn from_outside(client: usize, received: &[(u32, u32)], outside: &[Posted]) -> Result<(), String> {
+    let mine = |posted: &&Posted| posted.target.is_none_or(|target| target == client);
+    let end = outside.iter().position(|p| p.close && p.sure && mine(&p));
+    let due: Vec<u32> = (0..)
+        .zip(&outside[..end.unwrap_or(outside.len())])
+        .filter(|(_, posted)| posted.sure && mine(posted))
+        .map(|(number, _)| number)
+        .collect();
+    let got: Vec<u32> = received
+        .iter()
+        .filter(|m| m.0 == OUTSIDE && outside[m.1 as usize].sure)
+        .map(|m| m.1)
+        .collect();
+    require(got == due, || {
+        format!("got {got:?} from outside, not {due:?}")
+    })
+}
+
 /// Each publisher's messages in order, none twice; without a gap unless skipping is the policy.
 fn check(peer: &Peer, received: &[(u32, u32)], policy: SlowPolicy) -> Result<(), String> {
     let mut next: std::collections::HashMap<u32, u32> = Default::default();
@@ -217,9 +237,10 @@ fn check(peer: &Peer, received: &[(u32, u32)], policy: SlowPolicy) -> Result<(),
         let code = peer
             .closed()
             .map(|close| close.as_ref().map(|close| close.0));
-        return require(matches!(code, None | Some(Some(1013))), || {
-            format!("closed with {code:?}")
-        });
+        return require(
+            matches!(code, None | Some(Some(1013 | FROM_OUTSIDE))),
+            || format!("closed with {code:?}"),
+        );
     }
     Ok(())
 }

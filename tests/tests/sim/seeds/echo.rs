@@ -1,5 +1,6 @@
 //! Echo: what a client was not kept from sending comes back once, in order, octet for octet.
 
+use wirebahn::CloseCode;
 use wirebahn::close::{Cause, Side};
 
 use super::*;
@@ -12,9 +13,30 @@ enum Ending {
     Leave,
     Reset,
     Stay,
+    /// It asks the server to close.
+    Ask,
+    /// It is there no more, and nobody says so.
+    Vanish,
     /// Octets no client may send, and the code that answers them.
     Misbehave(&'static [u8], u16),
 }
+
+/// Echoes; closes with 4000 when it is asked to.
+struct EchoUntilAsked;
+
+impl Act for EchoUntilAsked {
+    fn act(&mut self, client: usize, context: &mut Context<'_>, message: Message<'_>) -> Sent {
+        if message == Message::Text(REQUEST_TO_CLOSE) {
+            // 4000 may travel.
+            let _ = context.close(CloseCode(4000), "as you wish");
+            return Sent::Accepted;
+        }
+        Echo.act(client, context, message)
+    }
+}
+
+/// Longer than a text by chance could be and be equal by chance.
+const REQUEST_TO_CLOSE: &str = "please close this connection";
 
 const MISBEHAVIOUR: [(&[u8], u16); 7] = [
     (&[0x81, 0x00], 1002),                                     // not masked
@@ -37,7 +59,7 @@ pub(super) fn run(seed: u64) -> Result<Tally, String> {
     let setup = setup(seed, &mut random);
     let config = config(&mut random).build().map_err(|e| e.to_string())?;
     let log: Shared = Rc::new(RefCell::new(Log::default()));
-    let mut world = World::new(&setup, &config, |_| Logged::new(&log, Echo));
+    let mut world = World::new(&setup, &config, |_| Logged::new(&log, EchoUntilAsked));
     let clients = 1 + random.size(7);
     let mut peers: Vec<Peer> = Vec::new();
     let mut scripts: Vec<Script> = Vec::new();
@@ -71,6 +93,14 @@ pub(super) fn run(seed: u64) -> Result<Tally, String> {
         }
     }
     rest(&mut world, &mut peers)?;
+    if scripts.iter().any(|script| script.ending == Ending::Vanish) {
+        // A ping within 20 s and no answer for 20 s more; or, when it was not even read from any
+        // more, or is ending, a minute: whoever vanished is found out.
+        for _ in 0..3 {
+            silence(&mut world, &mut peers)?;
+        }
+        rest(&mut world, &mut peers)?;
+    }
     for (peer, script) in peers.iter().zip(&scripts) {
         check(peer, script, &log.borrow())
             .map_err(|problem| format!("client {}: {problem}", peer.client().number()))?;
@@ -90,7 +120,11 @@ fn ending(random: &mut Random) -> Ending {
         4 => Ending::Shut,
         5 => Ending::Leave,
         6 => Ending::Reset,
-        7 => {
+        7 => match random.index(2) {
+            0 => Ending::Ask,
+            _ => Ending::Vanish,
+        },
+        8 => {
             let (octets, code) = MISBEHAVIOUR[random.index(MISBEHAVIOUR.len())];
             Ending::Misbehave(octets, code)
         }
@@ -120,6 +154,8 @@ fn act(peer: &mut Peer, script: &mut Script, random: &mut Random) {
         Ending::Leave => peer.leave(),
         Ending::Reset => peer.reset(),
         Ending::Stay => {}
+        Ending::Ask => peer.frame(true, wire::TEXT, REQUEST_TO_CLOSE.as_bytes()),
+        Ending::Vanish => peer.vanish(),
         Ending::Misbehave(octets, _) => peer.misbehave(octets),
     }
 }
@@ -146,7 +182,12 @@ fn check(peer: &Peer, script: &Script, log: &Log) -> Result<(), String> {
     let info = log.close_of(peer.client().number());
     require(peer.pongs_are_sound(), || "a pong too many".to_owned())?;
     match befallen {
-        Some(Fault::HalfClose) if !matches!(script.ending, Ending::Leave | Ending::Reset) => {
+        Some(Fault::HalfClose)
+            if !matches!(
+                script.ending,
+                Ending::Leave | Ending::Reset | Ending::Vanish
+            ) =>
+        {
             require(came.len() == whole, all)?;
             return require(ended == Some(Ended::Fin), || {
                 format!(
@@ -167,6 +208,12 @@ fn check(peer: &Peer, script: &Script, log: &Log) -> Result<(), String> {
     require(script.done, || {
         format!("interrupted: {:?}, {info:?}", peer.closed())
     })?;
+    if script.ending == Ending::Vanish {
+        return require(
+            info.is_some_and(|info| matches!(info.cause, Cause::Timeout(_)) && !info.clean),
+            || format!("vanished, but {info:?}"),
+        );
+    }
     require(came.len() == sent.len(), all)?;
     require(peer.newest_ping_is_answered(), || {
         format!("no pong before {:?}", script.ending)
@@ -191,6 +238,17 @@ fn check(peer: &Peer, script: &Script, log: &Log) -> Result<(), String> {
                     && info.by == Side::Remote
                     && info.cause == Cause::Handshake
                     && told == close.clone().unwrap_or((1005, String::new())),
+                wrong,
+            )
+        }
+        Ending::Ask => {
+            let close = Some((4000, "as you wish".to_owned()));
+            require(
+                peer.closed() == Some(&close)
+                    && info.clean
+                    && info.by == Side::Local
+                    && info.cause == Cause::Handshake
+                    && info.code.0 == 4000,
                 wrong,
             )
         }

@@ -1,251 +1,27 @@
-//! A connection, composed: octets and ticks in, octets and events out.
+//! The half of a connection that sends: its state, what waits to leave, its deadlines.
 //!
-//! It comes in two halves that can be borrowed apart: what receives ([`Connection::next`]) and the
-//! [`Link`], which sends, keeps the [`State`] and knows the deadlines. So a handler that is lent a
-//! message, which lies in the receive buffer, can answer on the link in the same call.
+//! Knows what may be said when; knows nothing of how octets become messages.
 //!
-//! Methods are sorted: ask, tell (the program), hear (the driver), give (to the driver).
+//! Methods are sorted: ask, tell (the program), hear (the driver and the receiver), give (to the
+//! driver).
 
 use smallvec::SmallVec;
 
-use super::deflate::{Agreed, PerMessageDeflate};
-use super::frame::CONTROL_LEN_MAX;
-use super::handshake::{self, HeadScanner, Parsed, Refusal, Request};
-use super::outbox::{Outbox, Slices};
-use super::pool::Pool;
-#[cfg(any(test, feature = "runtime"))]
-use super::prepared::Batch;
-use super::prepared::Prepared;
-use super::recv::{Input, Item, Receiver, Rules};
-use super::send;
-use super::state::{End, State, Step};
+use super::Env;
 use crate::close::{Cause, CloseCode, CloseInfo, Side, Timeout};
 use crate::config::ProtocolConfig;
 use crate::error::{UseError, Violation};
 use crate::message::{Kind, Message, Opcode, Role};
+use crate::proto::deflate::PerMessageDeflate;
+use crate::proto::frame::CONTROL_LEN_MAX;
+use crate::proto::handshake::{self, Refusal, Request};
+use crate::proto::outbox::{Outbox, Slices};
+#[cfg(any(test, feature = "runtime"))]
+use crate::proto::prepared::Batch;
+use crate::proto::prepared::Prepared;
+use crate::proto::send;
+use crate::proto::state::{End, State, Step};
 use crate::tick::Tick;
-
-/// What a connection needs from around it for the length of a call.
-#[derive(Debug)]
-pub struct Env<'e> {
-    /// The configuration in force.
-    pub config: &'e ProtocolConfig,
-    /// Spare buffers and randomness.
-    pub pool: &'e mut Pool,
-    /// The moment of this turn.
-    pub now: Tick,
-}
-
-/// What a connection has to tell.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// An opening handshake that keeps every rule. Answer with [`Link::accept`] or
-    /// [`Link::deny`].
-    Request(Request<'a>),
-    /// A whole message.
-    Message(Message<'a>),
-    /// A ping; its pong waits to leave already.
-    Ping(&'a [u8]),
-    /// A pong, asked for or not.
-    Pong(&'a [u8]),
-    /// The peer's Close frame, which is answered already; nothing more will come.
-    Closing(Option<CloseCode>, &'a str),
-    /// The peer broke a rule and is told so; nothing more will come.
-    Failed(Violation),
-}
-
-/// One WebSocket connection, without its socket.
-#[derive(Debug)]
-pub struct Connection {
-    receiver: Receiver,
-    opening: Option<Box<Opening>>,
-    link: Link,
-}
-
-/// A head that came in pieces.
-#[derive(Debug)]
-struct Opening {
-    scanner: HeadScanner,
-    head: Vec<u8>,
-}
-
-impl Connection {
-    /// A server's connection that was just accepted. `jitter` spreads its pings; any number does.
-    #[must_use]
-    pub fn server(now: Tick, jitter: u8) -> Self {
-        Self::new(Role::Server, State::Opening, now, jitter)
-    }
-
-    /// A connection whose opening handshake is over, done by somebody else.
-    #[must_use]
-    pub fn opened(role: Role, now: Tick, jitter: u8) -> Self {
-        Self::new(role, State::Open, now, jitter)
-    }
-
-    /// Tells what was agreed on about compression in an opening handshake that somebody else did.
-    /// Before the first message.
-    pub fn agree(&mut self, agreed: Agreed, env: &mut Env<'_>) {
-        let codecs = env.pool.codecs();
-        self.link.deflate.clear(codecs);
-        self.link.deflate = PerMessageDeflate::agree(agreed, &env.config.compression, codecs);
-    }
-
-    fn new(role: Role, state: State, now: Tick, jitter: u8) -> Self {
-        let link = Link {
-            outbox: Outbox::default(),
-            deflate: PerMessageDeflate::default(),
-            ending: None,
-            since: now,
-            heard: now,
-            talked: now,
-            pinged: None,
-            stalled: None,
-            late_ping: None,
-            role,
-            state,
-            jitter,
-            congested: false,
-            owes_writable: false,
-            hurry: true,
-        };
-        Self {
-            receiver: Receiver::default(),
-            opening: None,
-            link,
-        }
-    }
-
-    /// The half that sends.
-    #[must_use]
-    pub fn link(&self) -> &Link {
-        &self.link
-    }
-
-    /// The half that sends, to tell it something.
-    pub fn link_mut(&mut self) -> &mut Link {
-        &mut self.link
-    }
-
-    /// Octets held for what is torn: of the head, of messages.
-    #[must_use]
-    pub fn held(&self) -> usize {
-        self.receiver.held()
-            + self
-                .opening
-                .as_ref()
-                .map_or(0, |opening| opening.head.capacity())
-    }
-
-    /// Takes from `input` up to the next event, and returns it beside the link to answer on; none
-    /// when all of the input was taken. Pings, closing handshakes and violations are answered on
-    /// the way.
-    pub fn next<'a>(
-        &'a mut self,
-        input: &'a mut Input<'_>,
-        env: &mut Env<'_>,
-    ) -> Option<(Event<'a>, &'a mut Link)> {
-        let Self {
-            receiver,
-            opening,
-            link,
-        } = self;
-        if link.state == State::Opening {
-            return next_request(opening, link, input, env);
-        }
-        *opening = None;
-        if !link.state.hears() {
-            input.discard();
-            receiver.clear(env.pool);
-            return None;
-        }
-        let rules = Rules::new(link.role, &env.config.limits);
-        let event = match receiver.next(input, &rules, env.pool, &mut link.deflate) {
-            Ok(None) => return None,
-            Ok(Some(Item::Message(message))) => {
-                link.talked = env.now;
-                Event::Message(message)
-            }
-            Ok(Some(Item::Ping(payload))) => {
-                link.answer_ping(payload, env);
-                Event::Ping(payload)
-            }
-            Ok(Some(Item::Pong(payload))) => Event::Pong(payload),
-            Ok(Some(Item::Close(code, reason))) => {
-                link.peer_closed(code, reason, env);
-                Event::Closing(code, reason)
-            }
-            Err(violation) => {
-                link.violated(violation, env);
-                Event::Failed(violation)
-            }
-        };
-        Some((event, link))
-    }
-
-    /// The transport is gone: gives back all buffers, and how it ended if it ever was open.
-    pub fn finish(&mut self, pool: &mut Pool) -> CloseInfo {
-        self.receiver.clear(pool);
-        self.opening = None;
-        self.link.outbox.clear(pool);
-        self.link.deflate.clear(pool.codecs());
-        self.link.state = State::Ended;
-        self.link.close_info()
-    }
-}
-
-/// The opening handshake of a server (RFC 6455 section 4.2).
-fn next_request<'a>(
-    opening: &'a mut Option<Box<Opening>>,
-    link: &'a mut Link,
-    input: &'a mut Input<'_>,
-    env: &mut Env<'_>,
-) -> Option<(Event<'a>, &'a mut Link)> {
-    let len_max = env.config.limits.head_size_max;
-    let mut scanner = HeadScanner::request();
-    let whole = match opening.as_deref_mut() {
-        None => scanner.find_end(input.rest(), len_max),
-        Some(torn) => {
-            torn.head.extend_from_slice(input.rest());
-            torn.scanner.find_end(&torn.head, len_max)
-        }
-    };
-    let end = match whole {
-        Ok(Some(end)) => end,
-        Ok(None) => {
-            if opening.is_none() && !input.rest().is_empty() {
-                *opening = Some(Box::new(Opening {
-                    scanner,
-                    head: input.rest().to_vec(),
-                }));
-            }
-            input.discard();
-            return None;
-        }
-        Err(error) => {
-            link.refuse(error.into(), env);
-            input.discard();
-            return None;
-        }
-    };
-    let head: &[u8] = match opening.as_deref() {
-        None => input.take_all(),
-        Some(torn) => {
-            input.discard();
-            &torn.head
-        }
-    };
-    let (head, early) = head.split_at_checked(end).unwrap_or((head, &[]));
-    let refusal = match handshake::parse_request(head, &env.config.request) {
-        // Octets of a client that did not wait for its answer are not a WebSocket client's: an
-        // intermediary may have taken them for something else (RFC 9931).
-        Ok(Parsed::Upgrade(_)) if !early.is_empty() => Refusal::EarlyData,
-        Ok(Parsed::Upgrade(request)) => return Some((Event::Request(request), link)),
-        Ok(Parsed::Plain(_)) => Refusal::UpgradeRequired(env.config.request.versions),
-        Err(refusal) => refusal,
-    };
-    link.refuse(refusal, env);
-    None
-}
 
 /// What became of a message that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -281,9 +57,9 @@ pub struct Answer {
 /// The half of a connection that sends, its state and its deadlines.
 #[derive(Debug)]
 pub struct Link {
-    outbox: Outbox,
+    pub(super) outbox: Outbox,
     /// What was agreed on about compression, and what is kept for it, both ways.
-    deflate: PerMessageDeflate,
+    pub(super) deflate: PerMessageDeflate,
     /// How the closing began; the rest is filled in as it goes on.
     ending: Option<Box<Ending>>,
     /// When the state was entered.
@@ -291,7 +67,7 @@ pub struct Link {
     /// When octets last came.
     heard: Tick,
     /// When a message last came or went.
-    talked: Tick,
+    pub(super) talked: Tick,
     /// When a ping of ours left that nothing has come after.
     pinged: Option<Tick>,
     /// Since when what waits has not moved.
@@ -300,7 +76,7 @@ pub struct Link {
     /// section 5.5.3), so that pings never make more than one pong wait.
     late_ping: Option<Box<[u8]>>,
     role: Role,
-    state: State,
+    pub(super) state: State,
     jitter: u8,
     /// More than the high mark waits, or did and not yet less than the low one.
     congested: bool,
@@ -316,6 +92,28 @@ struct Ending {
     cause: Cause,
     sent: bool,
     received: Option<(Option<CloseCode>, String)>,
+}
+
+impl Link {
+    pub(super) fn new(role: Role, state: State, now: Tick, jitter: u8) -> Self {
+        Self {
+            outbox: Outbox::default(),
+            deflate: PerMessageDeflate::default(),
+            ending: None,
+            since: now,
+            heard: now,
+            talked: now,
+            pinged: None,
+            stalled: None,
+            late_ping: None,
+            role,
+            state,
+            jitter,
+            congested: false,
+            owes_writable: false,
+            hurry: true,
+        }
+    }
 }
 
 // Ask.
@@ -380,7 +178,7 @@ impl Link {
         })
     }
 
-    fn close_info(&mut self) -> CloseInfo {
+    pub(super) fn close_info(&mut self) -> CloseInfo {
         let Ending {
             by,
             cause,
@@ -583,14 +381,20 @@ impl Link {
         let config = &env.config.compression;
         let (mut deflate, extensions) =
             PerMessageDeflate::answer(request, config, env.pool.codecs()).unzip();
-        let written = handshake::write_accept(
-            &mut response,
-            request.key(),
-            answer.subprotocol.as_deref(),
-            extensions.as_deref(),
-            &headers,
-            env.config.server_name.as_deref(),
-        );
+        let offered = |name: &str| request.subprotocols().any(|offer| offer == name);
+        let chosen = answer.subprotocol.as_deref();
+        let written = match chosen.is_none_or(offered) {
+            // RFC 6455 section 4.2.2: what was not offered must not be chosen; clients fail then.
+            false => Err(handshake::HeaderError::Subprotocol),
+            true => handshake::write_accept(
+                &mut response,
+                request.key(),
+                chosen,
+                extensions.as_deref(),
+                &headers,
+                env.config.server_name.as_deref(),
+            ),
+        };
         if let Err(error) = written {
             if let Some(deflate) = &mut deflate {
                 deflate.clear(env.pool.codecs());
@@ -801,7 +605,7 @@ impl Link {
 
     /// Answers at once while the transport takes what we send. A peer that does not take it is
     /// answered once, when it does, and not read from until then.
-    fn answer_ping(&mut self, payload: &[u8], env: &mut Env<'_>) {
+    pub(super) fn answer_ping(&mut self, payload: &[u8], env: &mut Env<'_>) {
         if self.state != State::Open {
             return;
         }
@@ -820,7 +624,7 @@ impl Link {
     }
 
     /// The peer's Close frame (RFC 6455 section 5.5.1): answered, unless it was the answer.
-    fn peer_closed(&mut self, code: Option<CloseCode>, reason: &str, env: &mut Env<'_>) {
+    pub(super) fn peer_closed(&mut self, code: Option<CloseCode>, reason: &str, env: &mut Env<'_>) {
         let answer = self.state == State::Open;
         if answer {
             let (code, reason) = match code {
@@ -859,7 +663,7 @@ impl Link {
         }
     }
 
-    fn violated(&mut self, violation: Violation, env: &mut Env<'_>) {
+    pub(super) fn violated(&mut self, violation: Violation, env: &mut Env<'_>) {
         let cause = Cause::Violation(violation);
         if env.config.fail_by_drop {
             self.begin_ending(Side::Local, cause);
@@ -918,6 +722,7 @@ impl Link {
             if waiting <= config.limits.outbound_low && self.late_ping.is_none() {
                 self.congested = false;
                 self.heard = now; // silence while we did not listen was none
+                self.pinged = self.pinged.map(|_| now); // nor did the peer get to answer
                 self.hurry = true;
             }
         } else if waiting > config.limits.outbound_high || self.late_ping.is_some() {
