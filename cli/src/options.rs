@@ -143,7 +143,7 @@ pub(crate) enum Deflate {
     Shared,
     /// With the last 4 KiB of text in mind, which each connection keeps, each way
     History,
-    /// With a compressor and a decompressor for each connection: fastest, up to 420 KB each
+    /// With a compressor and a decompressor for each connection, up to 420 KB each
     Dedicated,
 }
 

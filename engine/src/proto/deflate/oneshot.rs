@@ -136,37 +136,38 @@ fn end_symbol(bits: &mut Bits<'_>) -> Option<(u32, u8)> {
         *code_lens.get_mut(symbol)? = bits.take(3)? as u8;
     }
     let table = LengthTable::new(&code_lens)?;
-    let mut lens = [0_u8; 288];
-    let mut at = 0;
+    // How many symbols have each length, and how many of them stand before the end symbol: that is
+    // all that a canonical code (section 3.2.2) depends on.
+    let (mut all, mut before) = ([0_u32; 16], [0_u32; 16]);
+    let (mut at, mut last, mut end_len) = (0, 0, 0);
     while at < literals {
         let (symbol, len) = table.look_up(bits.peek(7))?;
         bits.skip(usize::from(len));
         let (value, times) = match symbol {
             0..=15 => (symbol, 1),
-            16 => (*lens.get(at.checked_sub(1)?)?, 3 + bits.take(2)? as usize),
+            16 if at > 0 => (last, 3 + bits.take(2)? as usize),
+            16 => return None,
             17 => (0, 3 + bits.take(3)? as usize),
             _ => (0, 11 + bits.take(7)? as usize),
         };
-        if at + times > literals + distances {
+        let to = at + times;
+        if to > literals + distances {
             return None;
         }
         // A run may reach over into the distances, which do not matter here.
-        let to = (at + times).min(literals);
-        lens.get_mut(at..to)?.fill(value);
-        at = to;
-    }
-    // Canonical codes (section 3.2.2): by length, then by symbol.
-    let len = *lens.get(END)?;
-    let mut counts = [0_u32; 16];
-    for &each in &lens {
-        *counts.get_mut(usize::from(each))? += u32::from(each != 0);
+        let slot = usize::from(value);
+        *all.get_mut(slot)? += (to.min(literals) - at) as u32;
+        *before.get_mut(slot)? += (to.min(END).saturating_sub(at)) as u32;
+        if at <= END && END < to {
+            end_len = value;
+        }
+        (at, last) = (to, value);
     }
     let mut code = 0;
-    for &count in counts.get(1..usize::from(len))? {
+    for &count in all.get(1..usize::from(end_len))? {
         code = (code + count) << 1;
     }
-    let before = lens.get(..END)?.iter().filter(|&&each| each == len).count();
-    Some((code + before as u32, len))
+    Some((code + before.get(usize::from(end_len))?, end_len))
 }
 
 /// Decodes the code lengths' own code, at most 7 bits, by one look.
@@ -174,23 +175,28 @@ struct LengthTable([(u8, u8); 128]);
 
 impl LengthTable {
     fn new(lens: &[u8; 19]) -> Option<Self> {
+        let mut counts = [0_u32; 8];
+        for &len in lens {
+            *counts.get_mut(usize::from(len))? += u32::from(len != 0);
+        }
+        let mut next = [0_u32; 8]; // the code of the next symbol of each length
+        for len in 1..8 {
+            *next.get_mut(len)? = (*next.get(len - 1)? + *counts.get(len - 1)?) << 1;
+        }
         let mut entries = [(0, 0); 128];
-        let mut code = 0_u32;
-        for len in 1..=7_u8 {
-            code <<= 1;
-            for (symbol, _) in lens.iter().enumerate().filter(|&(_, &l)| l == len) {
-                if code >> len != 0 {
-                    return None; // more codes than there are
-                }
-                let reversed = (code as u8).reverse_bits() >> (8 - len);
-                for entry in entries
-                    .iter_mut()
-                    .skip(usize::from(reversed))
-                    .step_by(1 << len)
-                {
-                    *entry = (symbol as u8, len);
-                }
-                code += 1;
+        for (symbol, &len) in lens.iter().enumerate().filter(|&(_, &len)| len != 0) {
+            let code = next.get_mut(usize::from(len))?;
+            if *code >> len != 0 {
+                return None; // more codes than there are
+            }
+            let reversed = (*code as u8).reverse_bits() >> (8 - len);
+            *code += 1;
+            for entry in entries
+                .iter_mut()
+                .skip(usize::from(reversed))
+                .step_by(1 << len)
+            {
+                *entry = (symbol as u8, len);
             }
         }
         Some(Self(entries))
