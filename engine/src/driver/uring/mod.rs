@@ -381,7 +381,7 @@ impl Uring {
         self.set_nonblocking(true);
         for _ in 0..ACCEPTS_PER_TURN {
             let (Some(listener), Some(reserve)) = (&self.listener, self.reserve.take()) else {
-                return;
+                break;
             };
             drop(reserve);
             let accepted = listener.accept();
