@@ -373,11 +373,7 @@ impl Link {
         env: &mut Env<'_>,
     ) -> Result<(), handshake::HeaderError> {
         let mut response = Vec::with_capacity(256);
-        let headers: SmallVec<[(&str, &str); 4]> = answer
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
+        let headers = borrowed(&answer.headers);
         let config = &env.config.compression;
         let (mut deflate, extensions) =
             PerMessageDeflate::answer(request, config, env.pool.codecs()).unzip();
@@ -419,11 +415,7 @@ impl Link {
         env: &mut Env<'_>,
     ) -> Result<(), handshake::HeaderError> {
         let mut response = Vec::with_capacity(256);
-        let headers: SmallVec<[(&str, &str); 4]> = denial
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
+        let headers = borrowed(&denial.headers);
         let server = env.config.server_name.as_deref();
         let written = handshake::write_denial(
             &mut response,
@@ -757,6 +749,14 @@ impl Link {
     pub fn take_hurry(&mut self) -> bool {
         std::mem::take(&mut self.hurry)
     }
+}
+
+/// Headers as the handshake takes them.
+fn borrowed(headers: &[(String, String)]) -> SmallVec<[(&str, &str); 4]> {
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect()
 }
 
 /// An opening handshake refused by the program: the whole HTTP answer.
